@@ -1,0 +1,101 @@
+# Regent. `make demo` shows it, `make test` proves it; both install what they need (`make deps`).
+#
+#   make            build build/regentd and build/regent
+#   make SAN=1      the same with ASan, UBSan and invariant checks, in build/asan
+#   make CC=clang   with clang
+#   make B=DIR      build into DIR
+
+SAN ?=
+ifeq ($(SAN),1)
+B ?= build/asan
+else
+B ?= build
+endif
+
+CC ?= cc
+PROTOC_C ?= protoc-c
+VERSION := 0.1.0
+
+PKGS := libuv raft libmariadb libprotobuf-c yaml-0.1 jansson smartcols
+PKG_CFLAGS = $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
+PKG_LIBS = $(shell pkg-config --libs $(PKGS) 2>/dev/null)
+
+WARN := -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wswitch-enum -Wvla \
+        -Wformat=2 -Werror
+HARDEN := -fstack-protector-strong -D_FORTIFY_SOURCE=2 -fPIE
+CFLAGS ?= -O2 -g
+CPPFLAGS += -I. -I$(B)/gen -D_GNU_SOURCE -DREGENT_VERSION='"$(VERSION)"'
+ALL_CFLAGS = -std=gnu11 $(WARN) $(CFLAGS) -fno-omit-frame-pointer -pthread
+LDFLAGS += -pie -Wl,-z,relro,-z,now
+ifeq ($(SAN),1)
+ALL_CFLAGS += -fPIE -fsanitize=address,undefined -fno-sanitize-recover=undefined -DREGENT_CHECK_INVARIANTS
+LDFLAGS += -fsanitize=address,undefined
+else
+ALL_CFLAGS += $(HARDEN)
+endif
+LDLIBS = $(PKG_LIBS) -lcrypto -lz -lm
+
+PARTS := lib/base lib fsm plan proto mysql raft manager
+SRCS := $(foreach p,$(PARTS),$(wildcard $(p)/*.c))
+PROTOS := $(wildcard proto/*.proto)
+GEN_C := $(PROTOS:%.proto=$(B)/gen/%.pb-c.c)
+GEN_H := $(PROTOS:%.proto=$(B)/gen/%.pb-c.h)
+OBJS := $(SRCS:%.c=$(B)/obj/%.o) $(GEN_C:$(B)/gen/%.c=$(B)/obj/gen/%.o)
+LIB := $(B)/libregent.a
+
+CLI_OBJS := $(patsubst %.c,$(B)/obj/%.o,$(wildcard cmd/regent/*.c))
+DAEMON_OBJS := $(patsubst %.c,$(B)/obj/%.o,$(wildcard cmd/regentd/*.c))
+UNIT := $(patsubst tests/unit/%.c,$(B)/tests/unit/%,$(wildcard tests/unit/test_*.c))
+TOOLS := $(patsubst tests/tools/%.c,$(B)/tests/tools/%,$(wildcard tests/tools/*.c))
+TOOL_LIBS = $(shell pkg-config --libs libmariadb 2>/dev/null)
+
+.PHONY: all build lib deps test test-full unit golden integ tidy tools demo demo-stop bench-failover clean install
+.SECONDARY:
+.DELETE_ON_ERROR:
+
+all: build
+build: $(B)/regentd $(B)/regent
+lib: $(LIB)
+tools: $(TOOLS)
+
+deps:
+	@deploy/deps
+
+$(B)/gen/%.pb-c.c $(B)/gen/%.pb-c.h: %.proto
+	@mkdir -p $(@D)
+	$(PROTOC_C) --c_out=$(B)/gen $<
+
+# Generated code is not ours to style.
+$(B)/obj/gen/%.o: $(B)/gen/%.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(filter-out -W%,$(ALL_CFLAGS)) $(PKG_CFLAGS) -c -o $@ $<
+
+$(B)/obj/%.o: %.c | $(GEN_H)
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(ALL_CFLAGS) $(PKG_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(LIB): $(OBJS)
+	@rm -f $@
+	ar rcs $@ $(OBJS)
+
+$(B)/regentd: $(DAEMON_OBJS) $(LIB)
+	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $(DAEMON_OBJS) $(LIB) $(LDLIBS)
+
+$(B)/regent: $(CLI_OBJS) $(LIB)
+	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $(CLI_OBJS) $(LIB) $(LDLIBS)
+
+$(B)/tests/unit/%: tests/unit/%.c $(LIB) | $(GEN_H)
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(ALL_CFLAGS) $(PKG_CFLAGS) $(LDFLAGS) -MMD -MP -MF $@.d -o $@ $< $(LIB) $(LDLIBS) -lcmocka
+
+# Tools stand alone: no code of Regent in them.
+$(B)/tests/tools/%: tests/tools/%.c
+	@mkdir -p $(@D)
+	$(CC) -D_GNU_SOURCE $(ALL_CFLAGS) $(shell pkg-config --cflags libmariadb) $(LDFLAGS) -o $@ $< $(TOOL_LIBS)
+
+unit_bins: $(UNIT)
+
+clean:
+	rm -rf build
+
+-include $(OBJS:.o=.d) $(CLI_OBJS:.o=.d) $(DAEMON_OBJS:.o=.d) $(UNIT:%=%.d)

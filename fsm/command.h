@@ -1,0 +1,152 @@
+/* Commands: the only way to change what the managers agree on.
+ *
+ * PURE. proto/command.h converts them to and from bytes. Every command is total: it is applied or refused, and a
+ * refusal is a result with a code, never an error of the log (DESIGN §5). Every command has a request id; a repeated
+ * id gives the first result again (LEADERSHIPLOST means unknown, so proposers repeat). */
+#ifndef REGENT_FSM_COMMAND_H
+#define REGENT_FSM_COMMAND_H
+
+#include "fsm/state.h"
+
+/* Result codes. REFUSED_* leave the state untouched but for the dedup window. */
+#define FSM_CODES(X)                                                                                                  \
+    X(OK, "applied")                                                                                                  \
+    X(NOT_FOUND, "no such cluster, server or plan")                                                                   \
+    X(EXISTS, "a cluster of that name exists")                                                                        \
+    X(INVALID, "the command does not fit the rules")                                                                  \
+    X(BUSY, "another plan runs on the cluster")                                                                       \
+    X(STALE, "the state moved on since the command was made")                                                         \
+    X(FULL, "a limit is reached")                                                                                     \
+    X(UNSAFE, "refused by a safety rule")                                                                             \
+    X(UNKNOWN, "this version does not know the command")
+
+enum fsm_code {
+#define X(id, text) FSM_##id,
+    FSM_CODES(X)
+#undef X
+    FSM_CODES_N
+};
+
+const char *fsm_code_name(enum fsm_code code); /* "ok", "not_found", ... */
+const char *fsm_code_text(enum fsm_code code);
+
+struct fsm_request_id {
+    uint64_t client; /* Random, non-zero, one a process. */
+    uint64_t seq;    /* Grows with each command of that client. */
+};
+
+enum fsm_command_kind {
+    CMD_NONE = 0,
+    CMD_CLUSTER_SET = 1,  /* Declare a cluster, or change a declaration. */
+    CMD_SERVER_STATE = 2, /* Quarantine a server, or clear it. */
+    CMD_PLAN_BEGIN = 3,
+    CMD_PLAN_STEP = 4, /* Ends the current step and is the intent of the next. */
+    CMD_PLAN_END = 5,  /* Failed or aborted. */
+    CMD_CLUSTER_PAUSE = 6,
+    CMD_EVENT = 7, /* Something worth remembering that changes nothing. */
+};
+
+struct fsm_cluster_spec { /* What a cluster file says. */
+    char name[FSM_NAME_SIZE];
+    enum fsm_flavour flavour;
+    enum fsm_durability durability;
+    char defaults_file[FSM_PATH_SIZE];
+    char group[FSM_NAME_SIZE];
+    uint32_t probe_ms;
+    uint32_t timeout_ms;
+    uint8_t servers_n;
+    struct {
+        char name[FSM_NAME_SIZE];
+        char address[FSM_ADDRESS_SIZE];
+        enum fsm_role role;
+    } servers[FSM_SERVERS_MAX];
+};
+
+struct fsm_cmd_cluster_set {
+    struct fsm_cluster_spec spec;
+    bool create; /* True: refuse if it exists (add). False: refuse if it does not and change it (apply). */
+};
+
+struct fsm_cmd_server_state {
+    char cluster[FSM_NAME_SIZE];
+    char server[FSM_NAME_SIZE];
+    enum fsm_server_state state;
+    char reason[FSM_TEXT_SIZE];
+};
+
+struct fsm_cmd_plan_begin {
+    char cluster[FSM_NAME_SIZE];
+    enum fsm_plan_kind kind;
+    uint64_t epoch; /* Expected current epoch: refused as STALE if it moved. */
+    uint8_t from;
+    uint8_t to;    /* FAILOVER, ENROL: proposed master. CLOSE: unused. */
+    uint8_t acker; /* Proposed acker of the reign to come. */
+    bool accept_loss;
+    bool by_operator;
+    char verdict[FSM_NAME_SIZE];
+    char evidence[FSM_EVIDENCE_SIZE];
+};
+
+/* Ends plan->step and moves to 'next'. The fields below 'next' are the findings of the ended step; each step uses
+ * those that concern it, and fsm_apply() checks the rule that the step upholds. */
+struct fsm_cmd_plan_step {
+    uint64_t token;
+    enum fsm_step done; /* Must equal the plan's step, else STALE. */
+    enum fsm_step next;
+    fsm_set revoked;        /* End of REVOKE. */
+    enum fsm_fence fence;   /* End of REVOKE. */
+    uint8_t to;             /* End of REVOKE: the choice of A4. */
+    uint8_t holder;         /* End of REVOKE: where 'to' fetches what it lacks; NONE if nothing lacks. */
+    uint8_t acker;          /* End of REVOKE (and whenever ESTABLISH is entered or repeated with another acker). */
+    char target[FSM_GTID_SIZE]; /* End of REVOKE. End of VERIFY: "lossless since". */
+    struct fsm_finding found[FSM_SERVERS_MAX]; /* End of REVOKE. */
+    char identity[FSM_SERVERS_MAX][FSM_NAME_SIZE]; /* End of PREPARE; empty: not enrolled. */
+    uint32_t server_id[FSM_SERVERS_MAX];           /* End of PREPARE. */
+    fsm_set set_aside; /* Servers that the step could not take along: they become QUARANTINED with 'reason'. */
+    char reason[FSM_TEXT_SIZE];
+    char evidence[FSM_EVIDENCE_SIZE];
+};
+
+struct fsm_cmd_plan_end {
+    uint64_t token;
+    enum fsm_plan_state state; /* FAILED or ABORTED. */
+    bool by_operator;
+    char reason[FSM_TEXT_SIZE];
+};
+
+struct fsm_cmd_cluster_pause {
+    char cluster[FSM_NAME_SIZE];
+    bool paused;
+};
+
+struct fsm_cmd_event {
+    char cluster[FSM_NAME_SIZE];
+    char kind[FSM_NAME_SIZE];
+    char text[FSM_TEXT_SIZE];
+    char evidence[FSM_EVIDENCE_SIZE];
+};
+
+struct fsm_command {
+    struct fsm_request_id id;
+    struct wall time; /* Proposer's wall clock: the FSM reads no clock. */
+    enum fsm_command_kind kind;
+    union {
+        struct fsm_cmd_cluster_set cluster_set;
+        struct fsm_cmd_server_state server_state;
+        struct fsm_cmd_plan_begin plan_begin;
+        struct fsm_cmd_plan_step plan_step;
+        struct fsm_cmd_plan_end plan_end;
+        struct fsm_cmd_cluster_pause cluster_pause;
+        struct fsm_cmd_event event;
+    } u;
+};
+
+struct fsm_result {
+    enum fsm_code code;
+    uint64_t index;           /* At which the command was (first) applied. */
+    uint64_t value;           /* PLAN_BEGIN: the plan's token. */
+    bool repeated;            /* The id was seen before: nothing was applied now. */
+    char text[FSM_TEXT_SIZE]; /* For an operator, when refused. Empty when repeated. */
+};
+
+#endif

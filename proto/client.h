@@ -1,0 +1,58 @@
+/* The client protocol's messages as structs; bytes in proto/client.c, over frames of lib/frame.h. */
+#ifndef REGENT_PROTO_CLIENT_H
+#define REGENT_PROTO_CLIENT_H
+
+#include "fsm/command.h"
+#include "lib/base/err.h"
+
+#define CLIENT_OPS(X)                                                                                                 \
+    X(STATUS) X(EVENTS) X(EXPLAIN) X(FAILOVER) X(PLAN_LIST) X(PLAN_SHOW) X(PLAN_ABORT) X(MEMBER_LIST)                 \
+    X(CLUSTER_SET) X(CLUSTER_SHOW) X(VERSION)
+
+enum client_op {
+    CLIENT_none = 0,
+#define X(id) CLIENT_##id,
+    CLIENT_OPS(X)
+#undef X
+    CLIENT_OPS_N
+};
+
+struct client_request {
+    enum client_op op;
+    struct fsm_request_id id; /* For operations that change something. */
+    char cluster[FSM_NAME_SIZE];
+    char server[FSM_NAME_SIZE];
+    uint64_t number;      /* EVENTS: from this index; PLAN_*: token. */
+    bool follow;          /* EVENTS: keep sending. */
+    bool dry_run, accept_loss, create, stale_ok;
+    struct fsm_cluster_spec spec; /* CLUSTER_SET */
+};
+
+/* Exit codes of `regent`, and the code of every answer. */
+enum client_code {
+    CLIENT_OK = 0,
+    CLIENT_FAILED = 1,
+    CLIENT_USAGE = 2,
+    CLIENT_NO_LEADER = 3,  /* no quorum or no leader */
+    CLIENT_UNKNOWN = 4,    /* outcome unknown */
+    CLIENT_REFUSED = 5,    /* refused by a safety rule */
+    CLIENT_REDIRECT = 64,  /* never an exit code: ask 'leader' */
+    CLIENT_MORE = 65,      /* EVENTS --follow: another answer follows */
+};
+
+struct client_answer {
+    enum client_code code;
+    char text[1024];             /* For people; empty when the JSON says it all. */
+    char leader[FSM_ADDRESS_SIZE];
+    char *json;                  /* malloc'd, NUL-terminated, or NULL; the holder frees it (client_answer_fini). */
+};
+
+enum { CLIENT_FRAME_REQUEST = 1, CLIENT_FRAME_ANSWER = 2 };
+
+int client_request_encode(const struct client_request *r, void **data, size_t *size) MUST_CHECK;
+int client_request_decode(struct client_request *r, const void *data, size_t size, struct err *e) MUST_CHECK;
+int client_answer_encode(const struct client_answer *a, void **data, size_t *size) MUST_CHECK;
+int client_answer_decode(struct client_answer *a, const void *data, size_t size, struct err *e) MUST_CHECK;
+void client_answer_fini(struct client_answer *a);
+
+#endif

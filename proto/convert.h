@@ -1,0 +1,35 @@
+/* Between bytes and our structs. Generated protobuf types stay in proto/.
+ *
+ * Encoders return malloc'd bytes (the caller frees '*data') or -ENOMEM. Decoders treat the bytes as hostile: lengths,
+ * counts, enum values, indexes and NUL bytes inside strings are checked, memory is bounded by the input's size, and on
+ * failure the output is all zero and 'e' says what was wrong. Unknown enum values are refused, never guessed. */
+#ifndef REGENT_PROTO_CONVERT_H
+#define REGENT_PROTO_CONVERT_H
+
+#include "fsm/command.h"
+#include "lib/base/err.h"
+#include "plan/view.h"
+
+int proto_command_encode(const struct fsm_command *command, void **data, size_t *size) MUST_CHECK;
+/* -EPROTO: malformed. -ENOTSUP: well-formed but of a kind that this version does not know (id and time are filled). */
+int proto_command_decode(struct fsm_command *command, const void *data, size_t size, struct err *e) MUST_CHECK;
+
+/* Snapshot: magic "RGNTSNAP", u32 version, u32 CRC-32 of the body, u64 body size, body. Equal states give equal bytes. */
+int proto_snapshot_encode(const struct fsm_state *state, void **data, size_t *size) MUST_CHECK;
+/* Decodes into '*state' (the caller's fresh object). -EPROTO, -ENOTSUP (newer version), -ENOMEM. */
+int proto_snapshot_decode(struct fsm_state *state, const void *data, size_t size, struct err *e) MUST_CHECK;
+
+/* What a manager tells the leader of one cluster (ages as of sending). */
+struct proto_observation {
+    uint64_t manager_id;
+    uint64_t term;
+    char manager[FSM_NAME_SIZE];
+    char cluster[FSM_NAME_SIZE];
+    uint8_t servers_n;
+    char names[FSM_SERVERS_MAX][FSM_NAME_SIZE]; /* Of the servers, so that a changed declaration is noticed. */
+    struct view_observation servers[FSM_SERVERS_MAX];
+};
+int proto_observation_encode(const struct proto_observation *o, void **data, size_t *size) MUST_CHECK;
+int proto_observation_decode(struct proto_observation *o, const void *data, size_t size, struct err *e) MUST_CHECK;
+
+#endif

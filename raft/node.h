@@ -1,0 +1,99 @@
+/* One member of the Raft group. The only interface of raft/: nothing outside this folder includes <raft.h>.
+ *
+ * Everything runs on the loop thread. Callbacks of this interface are called from raft_node_run() only, never from
+ * inside libraft's own callbacks or from the functions below, so they may call anything here (libraft.md §3.3). */
+#ifndef REGENT_RAFT_NODE_H
+#define REGENT_RAFT_NODE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/base/err.h"
+
+struct uv_loop_s;
+struct uv_stream_s;
+struct raft_node;
+
+enum { RAFT_NODE_MEMBERS_MAX = 7, RAFT_NODE_COMMAND_MAX = 1 << 20, RAFT_NODE_QUEUE_MAX = 1024 };
+
+struct raft_node_member {
+    uint64_t id; /* Never 0, never reused. */
+    char name[64];
+    char address[128]; /* host:port of its manager's listener. */
+};
+
+struct raft_node_hooks {
+    void *arg;
+    /* Applies a committed command. 'size' is what was proposed (padding removed). Must be total and deterministic. */
+    void (*apply)(void *arg, uint64_t index, const void *data, size_t size);
+    /* Gives the whole state as bytes, malloc'd; the node frees it. Returns 0 or -ENOMEM. */
+    int (*snapshot)(void *arg, void **data, size_t *size);
+    /* Replaces the state. Returns 0; else the old state is whole and 'e' says why. */
+    int (*restore)(void *arg, const void *data, size_t size, struct err *e);
+    /* Something changed that raft_node_run() should deal with: the shell makes sure that it is called this turn. */
+    void (*wake)(void *arg);
+    /* The node can not go on (corrupt log, disk failure): the process must end with this text. */
+    void (*fatal)(void *arg, const char *text);
+};
+
+struct raft_node_config {
+    const char *data_dir; /* Its sub-directory raft/ holds log and snapshots. Locked while the node lives. */
+    uint64_t id;
+    char address[128];
+    uint32_t heartbeat_ms;          /* Default 100. */
+    uint32_t election_timeout_ms;   /* Default 500. */
+    uint32_t snapshot_threshold;    /* Entries; default 1024. */
+    uint32_t snapshot_trailing;     /* Entries; default 2048. */
+};
+
+/* Writes the first configuration into an empty data directory, so that raft_node_start() will form the group of
+ * 'members' (the same list on every first member). Returns 0; -EEXIST when the directory holds a node already. */
+int raft_node_bootstrap(const struct raft_node_config *config, const struct raft_node_member *members, unsigned n,
+                        const char *group_name, struct err *e) MUST_CHECK;
+
+/* Opens the data directory, checks that it belongs to this node, and starts. Each failure has one clear text: not
+ * bootstrapped (-ENOENT), of another node (-EPERM), in use (-EBUSY), corrupt (-EBADMSG: wipe and re-add under a new id),
+ * disk full (-ENOSPC). Keeps 'loop' and hooks->arg. */
+struct raft_node *raft_node_start(struct uv_loop_s *loop, const struct raft_node_config *config,
+                                  const struct raft_node_hooks *hooks, struct err *e);
+
+/* Takes over an accepted stream whose preamble named the Raft protocol (see transport.h); on the loop thread. */
+void raft_node_accept(struct raft_node *node, struct uv_stream_s *stream);
+
+/* Deals with all that libraft recorded since the last call: calls hooks and 'done' functions. */
+void raft_node_run(struct raft_node *node);
+
+/* status 0: applied at 'index'. -ENOTCONN: not leader, certainly not applied. -EIO (leadership lost, shutting down):
+ * unknown, propose again with the same request id. -ENOSPC, -EAGAIN (queue full): not applied. */
+typedef void raft_node_done_fn(void *arg, int status, uint64_t index);
+
+/* Proposes a command (copied; padded as libraft needs). 'done' runs once, from a later raft_node_run(), after
+ * hooks->apply of that index. Returns 0, or -ENOTCONN, -EAGAIN, -E2BIG at once (then 'done' never runs). */
+int raft_node_propose(struct raft_node *node, const void *data, size_t size, raft_node_done_fn *done, void *arg) MUST_CHECK;
+
+/* A barrier: when 'done' gets 0, this node was leader after the call and has applied all that was committed before it.
+ * Barriers asked for while one is under way share the next one. */
+int raft_node_barrier(struct raft_node *node, raft_node_done_fn *done, void *arg) MUST_CHECK;
+
+enum raft_node_role { RAFT_NODE_FOLLOWER, RAFT_NODE_CANDIDATE, RAFT_NODE_LEADER, RAFT_NODE_UNAVAILABLE };
+
+struct raft_node_status {
+    enum raft_node_role role;
+    bool established; /* Leader, and a barrier of this term has been applied: only then it may act. */
+    uint64_t id, term, last_index, applied_index;
+    uint64_t leader_id; /* 0: unknown. */
+    char leader_address[128];
+    unsigned members_n;
+    struct raft_node_member members[RAFT_NODE_MEMBERS_MAX]; /* Current configuration (voters). Names: see names hook. */
+};
+
+void raft_node_status(const struct raft_node *node, struct raft_node_status *out);
+
+/* Asks for an orderly hand-over of leadership to 'id' (0: libraft chooses). */
+int raft_node_transfer(struct raft_node *node, uint64_t id, raft_node_done_fn *done, void *arg) MUST_CHECK;
+
+/* Closes everything; 'closed' runs once on the loop when the last handle is gone and the directory is unlocked. */
+void raft_node_stop(struct raft_node *node, void (*closed)(void *arg), void *arg);
+
+#endif
