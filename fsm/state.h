@@ -150,6 +150,8 @@ struct fsm_plan {
     bool accept_loss;   /* An operator said so: promotion without proof is allowed and told. */
     bool by_operator;
     fsm_set revoked;    /* Ackers whose receivers are confirmed stopped. */
+    uint8_t past_n;     /* Reigns that the end of REVOKE took off the list; put back if OPEN is never done. */
+    struct fsm_reign past[FSM_REIGNS_MAX];
     char target[FSM_GTID_SIZE]; /* What the new master must have executed before it opens (A4). */
     struct fsm_finding found[FSM_SERVERS_MAX];
     struct wall started;
@@ -174,6 +176,7 @@ struct fsm_cluster {
     uint8_t master; /* Index; FSM_SERVER_NONE before enrolment. */
     uint8_t backup; /* Promoted first; FSM_SERVER_NONE if there is none. */
     uint64_t epoch; /* Of the current reign; 0 before enrolment. Never falls. */
+    uint64_t epoch_used; /* Highest epoch ever given to a plan; the next plan gets one more, also after a failed one. */
     uint8_t reigns_n;
     struct fsm_reign reigns[FSM_REIGNS_MAX];
     uint64_t plan; /* Token of the running plan, or 0. */

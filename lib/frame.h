@@ -35,7 +35,7 @@ int frame_header_read(struct frame_header *h, const uint8_t from[FRAME_HEADER_SI
 /* Collects bytes until frames are whole. Memory never exceeds one whole frame plus one read. */
 struct frame_reader {
     uint8_t *base;
-    size_t size, len;
+    size_t size, start, len; /* Bytes allocated; offset of the frame at the head; bytes from there. */
 };
 void frame_reader_init(struct frame_reader *r);
 void frame_reader_fini(struct frame_reader *r);

@@ -29,8 +29,13 @@ struct verb_run {
     const char *repl_password; /* Borrowed. */
     bool locked;   /* In: this session holds regent.control under verb.token (takeover was done). Out: likewise. */
     uint32_t left_ms; /* In, before each call: time left until the verb's deadline. */
-    unsigned stage;   /* Of the verb's script; private. */
+    /* Private to mysql/verb*.c until wait_ms. */
+    unsigned phase;        /* What the awaited result answers. */
+    unsigned stage;        /* Bits: actions of the script that were sent. */
     unsigned polls;
+    char clock[24];        /* The server's clock (seconds since 1970) at the last read; with clock_left_ms: the deadline. */
+    uint32_t clock_left_ms;
+    uint64_t mark[2];      /* Numbers that a script keeps between its steps. */
     uint32_t wait_ms;
     char sql[VERB_SQL_SIZE];
     bool secret; /* sql holds a password: never log it. */

@@ -1,0 +1,91 @@
+/* What the files of fsm/ share: the command being applied, events, refusals, the reigns. PURE. Private to fsm/. */
+#ifndef REGENT_FSM_INTERNAL_H
+#define REGENT_FSM_INTERNAL_H
+
+#include "fsm/command.h"
+#include "lib/base/text.h"
+
+/* One command on its way into the state. A rule checks first, then changes: a refusal changes nothing. */
+struct fsm_apply {
+    struct fsm_state *state;
+    uint64_t index;
+    const struct fsm_command *command;
+    struct fsm_result *result;
+};
+
+/* Refuses: puts a printf-formatted text for the operator into the result; its value is 'code'. */
+#define FSM_REFUSE(a, code, ...)                                                                                      \
+    ({                                                                                                                \
+        struct text refusal_ = TEXT_ON((a)->result->text);                                                            \
+        text_addf(&refusal_, __VA_ARGS__);                                                                            \
+        (enum fsm_code)(code);                                                                                        \
+    })
+
+/* Copies 's' and fills the rest of 'to' with zeros, so that equal texts are equal bytes (S4). */
+void fsm_text_set(char *to, size_t size, const char *s);
+#define FSM_TEXT_SET(array, s) fsm_text_set((array), sizeof(array), (s))
+
+/* Records an event of 'cluster' (NULL: of the group). 'evidence' may be "". */
+struct fsm_note {
+    const struct fsm_cluster *cluster;
+    const char *kind;
+    const char *text;
+    const char *evidence;
+};
+void fsm_event_add(struct fsm_apply *a, const struct fsm_note *note);
+
+/* The entry of 'id' in the dedup window, or NULL. */
+const struct fsm_dedup *fsm_dedup_find(const struct fsm_state *state, struct fsm_request_id id);
+void fsm_dedup_add(struct fsm_state *state, struct fsm_request_id id, const struct fsm_result *result);
+
+/* The writable form of fsm_cluster_find(), or NULL with a text in the result. */
+struct fsm_cluster *fsm_apply_cluster(struct fsm_apply *a, const char *name);
+/* The plan that runs on 'cluster', or NULL. */
+struct fsm_plan *fsm_apply_running(struct fsm_state *state, const struct fsm_cluster *cluster);
+/* "db1", or "nobody" for FSM_SERVER_NONE. */
+const char *fsm_server_name(const struct fsm_cluster *cluster, uint8_t server);
+static inline bool fsm_server_is(const struct fsm_cluster *cluster, uint8_t server, enum fsm_server_state state)
+{
+    return server < cluster->servers_n && cluster->servers[server].state == state;
+}
+/* All servers of 'cluster'. */
+static inline fsm_set fsm_set_all(const struct fsm_cluster *cluster)
+{
+    return (fsm_set)((1u << cluster->servers_n) - 1u);
+}
+static inline fsm_set fsm_set_one(uint8_t server)
+{
+    return server < FSM_SERVERS_MAX ? FSM_BIT(server) : 0;
+}
+/* Appends "db1, db2", or "nobody". */
+void fsm_text_servers(struct text *t, const struct fsm_cluster *cluster, fsm_set servers);
+
+/* Quarantines 'server' and records it. 'reason' says why and what to do. */
+void fsm_quarantine(struct fsm_apply *a, struct fsm_cluster *cluster, uint8_t server, const char *reason);
+void fsm_quarantine_set(struct fsm_apply *a, struct fsm_cluster *cluster, fsm_set servers, const char *reason);
+
+/* Gives master, backup and all others their current roles. */
+void fsm_roles_set(struct fsm_cluster *cluster);
+
+/* --- reigns (A8) --- */
+/* True when F1 proves that 'reign' cannot acknowledge any more: |A|-k+1 ackers are revoked (A3, not under A7). */
+bool fsm_reign_is_revoked(const struct fsm_cluster *cluster, const struct fsm_reign *reign, fsm_set revoked);
+/* True when a reign of 'master' fits into the list, also after the past ones of 'plan' were put back. */
+bool fsm_reign_fits(const struct fsm_cluster *cluster, const struct fsm_plan *plan, uint8_t master);
+/* Lists a reign. One that the same server led before is absorbed: its ackers may still acknowledge for that server. */
+void fsm_reign_list(struct fsm_cluster *cluster, const struct fsm_reign *reign);
+/* Moves the whole list into 'plan'. */
+void fsm_reigns_end(struct fsm_cluster *cluster, struct fsm_plan *plan);
+/* Puts what fsm_reigns_end() took back into the list. */
+void fsm_reigns_restore(struct fsm_cluster *cluster, struct fsm_plan *plan);
+/* The listed reign of 'epoch', or NULL. */
+struct fsm_reign *fsm_reign_find(struct fsm_cluster *cluster, uint64_t epoch);
+
+/* --- one a command --- */
+enum fsm_code fsm_apply_cluster_set(struct fsm_apply *a);
+enum fsm_code fsm_apply_server_state(struct fsm_apply *a);
+enum fsm_code fsm_apply_plan_begin(struct fsm_apply *a);
+enum fsm_code fsm_apply_plan_step(struct fsm_apply *a);
+enum fsm_code fsm_apply_plan_end(struct fsm_apply *a);
+
+#endif
