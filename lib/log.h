@@ -22,7 +22,7 @@ int log_level_parse(const char *name);
 
 void log_write(enum log_level level, const char *event, const char *format, ...) REGENT_PRINTF(3, 4);
 
-/* State of one call site that is limited: at most 'burst' lines in 'per_ms'; then one line tells how many were dropped. */
+/* State of one call site that is limited: at most 'burst' lines in 'per_ms'; then one line tells how many were lost. */
 struct log_limit {
     uint32_t burst, per_ms;
     int64_t window_start_us;
