@@ -1,0 +1,118 @@
+/* The end of REVOKE: every listed reign is fenced, the candidate is chosen. PURE.
+ *
+ * Here a failover becomes safe or is refused. A3, A4, A8, F1, F2: DESIGN §6, §7. */
+#include <string.h>
+
+#include "fsm/step.h"
+
+static fsm_set found_set(const struct fsm_cmd_plan_step *c)
+{
+    fsm_set found = 0;
+
+    for (uint8_t i = 0; i < FSM_SERVERS_MAX; i++) {
+        if (c->found[i].set) found |= FSM_BIT(i);
+    }
+    return found;
+}
+
+bool fsm_revoke_is_proven(const struct fsm_step_context *s, const struct fsm_reign *reign)
+{
+    fsm_set found = found_set(s->c);
+    unsigned ackers = fsm_set_count(reign->ackers);
+
+    /* A superseded candidate that is chosen again: it holds its own reign's writes and is the one to be opened. */
+    if (reign->master == s->c->to) return true;
+    if (s->c->fence == FENCE_F2_CLOSED && reign->master == s->plan->from) {
+        /* Closed, so it acknowledges no more (F2). What it acknowledged must be accounted for (A4), by itself or by
+         * its ackers; nothing can account for a reign that was not lossless (A7: the event tells the possible loss). */
+        if (!reign->lossless || fsm_set_has(found, reign->master)) return true;
+        return reign->k <= ackers && fsm_set_count(reign->ackers & found) >= ackers - reign->k + 1;
+    }
+    return fsm_reign_is_revoked(s->cluster, reign, s->c->revoked);
+}
+
+static enum fsm_code check_fences(const struct fsm_step_context *s)
+{
+    fsm_set unknown = s->c->revoked & ~found_set(s->c);
+    char buffer[FSM_TEXT_SIZE];
+    struct text text = TEXT_ON(buffer);
+
+    if (unknown != 0) {
+        fsm_text_servers(&text, s->cluster, unknown);
+        return FSM_REFUSE(s->a, FSM_INVALID, "revoked, but its position is not known: %s", buffer);
+    }
+    if (s->plan->accept_loss && s->plan->by_operator) return FSM_OK;
+    if (s->c->fence == fsm_fence_none) return FSM_REFUSE(s->a, FSM_UNSAFE, "no fence layer is confirmed");
+    for (uint8_t i = 0; i < s->cluster->reigns_n; i++) {
+        const struct fsm_reign *reign = &s->cluster->reigns[i];
+
+        if (fsm_revoke_is_proven(s, reign)) continue;
+        fsm_text_servers(&text, s->cluster, reign->ackers & ~s->c->revoked);
+        return FSM_REFUSE(s->a, FSM_UNSAFE,
+                          "epoch %llu of %s may still acknowledge%s: bring back or revoke %s, or close %s",
+                          (unsigned long long)reign->epoch, fsm_server_name(s->cluster, reign->master),
+                          reign->lossless ? "" : " (it was not lossless)", buffer,
+                          fsm_server_name(s->cluster, reign->master));
+    }
+    return FSM_OK;
+}
+
+static enum fsm_code check_choice(const struct fsm_step_context *s)
+{
+    const struct fsm_cmd_plan_step *c = s->c;
+    const struct fsm_cluster *cluster = s->cluster;
+
+    if (!fsm_server_is(cluster, c->to, SERVER_MEMBER) || c->to == s->plan->from || fsm_set_has(c->set_aside, c->to) ||
+        cluster->servers[c->to].maintenance) {
+        return FSM_REFUSE(s->a, FSM_INVALID, "%s cannot be promoted", fsm_server_name(cluster, c->to));
+    }
+    if (!c->found[c->to].set) {
+        return FSM_REFUSE(s->a, FSM_INVALID, "%s cannot be promoted: its position was not read",
+                          cluster->servers[c->to].name);
+    }
+    if (c->holder == FSM_SERVER_NONE) return FSM_OK;
+    if (!fsm_server_is(cluster, c->holder, SERVER_MEMBER) || c->holder == c->to || !c->found[c->holder].set) {
+        return FSM_REFUSE(s->a, FSM_INVALID, "%s cannot be caught up from %s", cluster->servers[c->to].name,
+                          fsm_server_name(cluster, c->holder));
+    }
+    return FSM_OK;
+}
+
+enum fsm_code fsm_revoke_check(const struct fsm_step_context *s)
+{
+    enum fsm_code code;
+
+    if (s->c->fence < fsm_fence_none || s->c->fence >= fsm_fence_count) {
+        return FSM_REFUSE(s->a, FSM_INVALID, "no such fence");
+    }
+    if ((s->c->revoked & ~fsm_set_all(s->cluster)) != 0) {
+        return FSM_REFUSE(s->a, FSM_INVALID, "revoked: no such server");
+    }
+    code = check_choice(s);
+    return code == FSM_OK ? check_fences(s) : code;
+}
+
+void fsm_revoke_enact(const struct fsm_step_context *s)
+{
+    struct fsm_plan *plan = s->plan;
+    bool is_proven = true;
+
+    for (uint8_t i = 0; i < s->cluster->reigns_n; i++) {
+        is_proven = is_proven && fsm_revoke_is_proven(s, &s->cluster->reigns[i]);
+    }
+    /* A promotion that rests on an operator's word rests on no layer. */
+    plan->fence = is_proven ? s->c->fence : fsm_fence_none;
+    plan->revoked = s->c->revoked;
+    plan->to = s->c->to;
+    plan->holder = s->c->holder;
+    plan->acker = s->c->acker;
+    FSM_TEXT_SET(plan->target, s->c->target);
+    memset(plan->found, 0, sizeof(plan->found));
+    for (uint8_t i = 0; i < s->cluster->servers_n; i++) {
+        if (!s->c->found[i].set) continue;
+        plan->found[i].set = true;
+        FSM_TEXT_SET(plan->found[i].received, s->c->found[i].received);
+        FSM_TEXT_SET(plan->found[i].executed, s->c->found[i].executed);
+    }
+    fsm_reigns_end(s->cluster, plan);
+}

@@ -1,0 +1,387 @@
+/* Which step may follow which, and the rules of all steps but REVOKE. PURE. */
+#include "fsm/step.h"
+
+/* --- checks --- */
+
+static bool is_successor(const struct fsm_plan *plan, const struct fsm_cmd_plan_step *c)
+{
+    enum fsm_step next = c->next;
+
+    switch (plan->step) {
+    case STEP_PREPARE: return next == STEP_VERIFY;
+    case STEP_VERIFY: return next == STEP_DONE;
+    case STEP_REVOKE: return next == STEP_APPLY;
+    case STEP_APPLY: return next == (plan->holder == FSM_SERVER_NONE ? STEP_PROMOTE : STEP_CATCH_UP);
+    case STEP_CATCH_UP: return next == STEP_PROMOTE;
+    case STEP_PROMOTE: return next == STEP_ESTABLISH;
+    case STEP_ESTABLISH: return next == STEP_OPEN || next == STEP_ESTABLISH;
+    case STEP_OPEN: return next == STEP_REPOINT;
+    case STEP_REPOINT: return next == STEP_DONE || (next == STEP_REPOINT && c->set_aside != 0);
+    case STEP_SHUT: return next == STEP_DONE;
+    case STEP_DONE:
+    case fsm_step_none:
+    case fsm_step_count: break;
+    }
+    return false;
+}
+
+/* Setting the holder aside leaves behind what only it has. That is legal when the candidate itself holds all that was
+ * acknowledged: every member of A had to have it (|A| = k) and the candidate is one (A4); or when loss is accepted. */
+static bool holder_is_dispensable(const struct fsm_plan *plan)
+{
+    if (plan->accept_loss && plan->by_operator) return true;
+    for (uint8_t i = 0; i < plan->past_n; i++) {
+        const struct fsm_reign *reign = &plan->past[i];
+
+        if (reign->master == plan->to) continue;
+        if (!reign->lossless || !fsm_set_has(reign->ackers, plan->to) || fsm_set_count(reign->ackers) != reign->k) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* The servers that the plan cannot go on without after this step. */
+static fsm_set needed(const struct fsm_step_context *s)
+{
+    const struct fsm_plan *plan = s->plan;
+    fsm_set keep = s->cluster->epoch > 0 ? fsm_set_one(s->cluster->master) : 0;
+
+    switch (plan->step) {
+    case STEP_REVOKE: return keep | fsm_set_one(s->c->to) | fsm_set_one(s->c->holder) | fsm_set_one(s->c->acker);
+    case STEP_APPLY: return keep | fsm_set_one(plan->to) | fsm_set_one(plan->holder);
+    case STEP_PROMOTE: return keep | fsm_set_one(plan->to) | fsm_set_one(s->c->acker);
+    case STEP_ESTABLISH:
+        if (s->c->next == STEP_ESTABLISH) return keep | fsm_set_one(plan->to) | fsm_set_one(s->c->acker);
+        return keep | fsm_set_one(plan->to) | fsm_set_one(plan->acker);
+    case STEP_CATCH_UP:
+        if (!holder_is_dispensable(plan)) keep |= fsm_set_one(plan->holder);
+        return keep | fsm_set_one(plan->to);
+    case STEP_PREPARE: return keep | fsm_set_one(plan->to);
+    case STEP_VERIFY:
+    case STEP_OPEN:
+    case STEP_REPOINT:
+    case STEP_SHUT: return keep | fsm_set_one(plan->to) | fsm_set_one(plan->acker);
+    case STEP_DONE:
+    case fsm_step_none:
+    case fsm_step_count: break;
+    }
+    return fsm_set_all(s->cluster);
+}
+
+static enum fsm_code check_set_aside(const struct fsm_step_context *s)
+{
+    fsm_set wanted = s->c->set_aside & needed(s);
+    char buffer[FSM_TEXT_SIZE];
+    struct text text = TEXT_ON(buffer);
+
+    if ((s->c->set_aside & ~fsm_set_all(s->cluster)) != 0) {
+        return FSM_REFUSE(s->a, FSM_INVALID, "set aside: no such server");
+    }
+    if (wanted == 0) return FSM_OK;
+    fsm_text_servers(&text, s->cluster, wanted);
+    return FSM_REFUSE(s->a, FSM_INVALID, "cannot be set aside, the plan needs it: %s", buffer);
+}
+
+static enum fsm_code check_prepare(const struct fsm_step_context *s)
+{
+    const struct fsm_cmd_plan_step *c = s->c;
+
+    if (c->identity[s->plan->to][0] == '\0') {
+        return FSM_REFUSE(s->a, FSM_INVALID, "the master %s has no identity", fsm_server_name(s->cluster, s->plan->to));
+    }
+    for (uint8_t i = 0; i < s->cluster->servers_n; i++) {
+        for (uint8_t j = 0; j < i && c->identity[i][0] != '\0'; j++) {
+            bool is_same_id = c->server_id[i] != 0 && c->server_id[i] == c->server_id[j];
+
+            if (c->identity[j][0] == '\0') continue;
+            if (!is_same_id && !text_equal(c->identity[i], c->identity[j])) continue;
+            return FSM_REFUSE(s->a, FSM_INVALID, "%s and %s have the same %s", fsm_server_name(s->cluster, j),
+                              fsm_server_name(s->cluster, i), is_same_id ? "server_id" : "identity");
+        }
+    }
+    if (!fsm_reign_fits(s->cluster, s->plan, s->plan->to)) {
+        return FSM_REFUSE(s->a, FSM_FULL, "%d reigns may still acknowledge: that is the limit", FSM_REIGNS_MAX);
+    }
+    return FSM_OK;
+}
+
+static enum fsm_code check_acker(const struct fsm_step_context *s, uint8_t to)
+{
+    uint8_t acker = s->c->acker;
+
+    if (acker == FSM_SERVER_NONE) return FSM_OK;
+    if (!fsm_server_is(s->cluster, acker, SERVER_MEMBER) || acker == to || acker == s->plan->from ||
+        s->cluster->servers[acker].maintenance) {
+        return FSM_REFUSE(s->a, FSM_INVALID, "%s cannot acknowledge for %s", fsm_server_name(s->cluster, acker),
+                          fsm_server_name(s->cluster, to));
+    }
+    return FSM_OK;
+}
+
+/* ESTABLISH is entered, or repeated with another acker. */
+static enum fsm_code check_establish(const struct fsm_step_context *s)
+{
+    enum fsm_code code = check_acker(s, s->plan->to);
+
+    if (code != FSM_OK) return code;
+    if (s->c->acker == FSM_SERVER_NONE && s->cluster->durability == DURABILITY_LOSSLESS) {
+        return FSM_REFUSE(s->a, FSM_UNSAFE, "%s is lossless and has no acker: bring a replica back",
+                          s->cluster->name);
+    }
+    if (s->plan->step == STEP_ESTABLISH) {
+        if (s->c->acker != s->plan->acker) return FSM_OK;
+        return FSM_REFUSE(s->a, FSM_INVALID, "%s is the acker already", fsm_server_name(s->cluster, s->c->acker));
+    }
+    if (!fsm_reign_fits(s->cluster, s->plan, s->plan->to)) {
+        return FSM_REFUSE(s->a, FSM_FULL, "%d reigns may still acknowledge: close or revoke one first", FSM_REIGNS_MAX);
+    }
+    return FSM_OK;
+}
+
+static enum fsm_code check_open(const struct fsm_step_context *s)
+{
+    const struct fsm_reign *reign = fsm_reign_find(s->cluster, s->plan->epoch);
+
+    MUST(reign != NULL);
+    if (reign->k > 0 && s->c->target[0] == '\0') {
+        return FSM_REFUSE(s->a, FSM_INVALID, "the position at which the reign was acknowledged is missing");
+    }
+    return FSM_OK;
+}
+
+static enum fsm_code check_rule(const struct fsm_step_context *s)
+{
+    switch (s->plan->step) {
+    case STEP_PREPARE: return check_prepare(s);
+    case STEP_REVOKE: {
+        enum fsm_code code = check_acker(s, s->c->to);
+        return code == FSM_OK ? fsm_revoke_check(s) : code;
+    }
+    case STEP_PROMOTE: return check_establish(s);
+    case STEP_ESTABLISH: return s->c->next == STEP_OPEN ? check_open(s) : check_establish(s);
+    case STEP_VERIFY:
+    case STEP_APPLY:
+    case STEP_CATCH_UP:
+    case STEP_OPEN:
+    case STEP_REPOINT:
+    case STEP_SHUT:
+    case STEP_DONE:
+    case fsm_step_none:
+    case fsm_step_count: break;
+    }
+    return FSM_OK;
+}
+
+enum fsm_code fsm_step_check(const struct fsm_step_context *s)
+{
+    enum fsm_code code;
+
+    if (!is_successor(s->plan, s->c)) {
+        return FSM_REFUSE(s->a, FSM_INVALID, "step %s cannot follow %s", fsm_step_name(s->c->next),
+                          fsm_step_name(s->plan->step));
+    }
+    code = check_set_aside(s);
+    return code == FSM_OK ? check_rule(s) : code;
+}
+
+/* --- effects --- */
+
+static void note_degraded(const struct fsm_step_context *s)
+{
+    char buffer[FSM_TEXT_SIZE];
+    struct text text = TEXT_ON(buffer);
+
+    text_addf(&text, "epoch %llu of %s begins with nobody to acknowledge: a write may be lost if %s fails",
+              (unsigned long long)s->plan->epoch, s->cluster->name, fsm_server_name(s->cluster, s->plan->to));
+    fsm_event_add(s->a, &(struct fsm_note){s->cluster, "reign.degraded", buffer, ""});
+}
+
+/* Lists the reign of the plan (A8). 'acker' FSM_SERVER_NONE: nobody acknowledges, which is told. */
+static void list_reign(const struct fsm_step_context *s, uint8_t acker)
+{
+    struct fsm_reign reign = {.epoch = s->plan->epoch, .master = s->plan->to, .token = s->plan->token};
+
+    reign.k = acker != FSM_SERVER_NONE;
+    reign.ackers = fsm_set_one(acker);
+    fsm_reign_list(s->cluster, &reign);
+    if (acker == FSM_SERVER_NONE) note_degraded(s);
+}
+
+static void enact_prepare(const struct fsm_step_context *s)
+{
+    struct fsm_plan *plan = s->plan;
+
+    for (uint8_t i = 0; i < s->cluster->servers_n; i++) {
+        struct fsm_server *server = &s->cluster->servers[i];
+
+        if (s->c->identity[i][0] == '\0') continue;
+        FSM_TEXT_SET(server->identity, s->c->identity[i]);
+        server->server_id = s->c->server_id[i];
+        if (server->state == SERVER_NEW) server->state = SERVER_MEMBER;
+    }
+    if (!fsm_server_is(s->cluster, plan->acker, SERVER_MEMBER)) plan->acker = FSM_SERVER_NONE;
+    s->cluster->master = plan->to;
+    s->cluster->backup = plan->acker;
+    list_reign(s, plan->acker);
+}
+
+/* The reign is lossless from the given position on, if it has ackers at all and the policy keeps semi-sync on. */
+static void prove_reign(const struct fsm_step_context *s)
+{
+    struct fsm_reign *reign = fsm_reign_find(s->cluster, s->plan->epoch);
+
+    MUST(reign != NULL);
+    if (reign->k == 0 || s->c->target[0] == '\0' || s->cluster->durability == DURABILITY_ASYNC) return;
+    reign->lossless = true;
+    FSM_TEXT_SET(reign->since, s->c->target);
+}
+
+static void enact_verify(const struct fsm_step_context *s)
+{
+    prove_reign(s);
+    s->cluster->epoch = s->plan->epoch;
+    fsm_roles_set(s->cluster);
+}
+
+static void enact_establish_again(const struct fsm_step_context *s)
+{
+    struct fsm_reign *reign = fsm_reign_find(s->cluster, s->plan->epoch);
+
+    MUST(reign != NULL);
+    /* A only grows here: the replaced acker may still acknowledge until it is revoked (A2). */
+    reign->ackers |= fsm_set_one(s->c->acker);
+    reign->k = s->c->acker != FSM_SERVER_NONE;
+    s->plan->acker = s->c->acker;
+    if (s->c->acker == FSM_SERVER_NONE) note_degraded(s);
+}
+
+static void enact_open_done(const struct fsm_step_context *s)
+{
+    char buffer[FSM_TEXT_SIZE];
+    struct text text = TEXT_ON(buffer);
+
+    s->cluster->master = s->plan->to;
+    s->cluster->backup = s->plan->acker;
+    s->cluster->epoch = s->plan->epoch;
+    text_addf(&text,
+              "replaced by %s in epoch %llu; it may hold transactions that nobody acknowledged; do not open it; "
+              "rebuild or rejoin it",
+              fsm_server_name(s->cluster, s->plan->to), (unsigned long long)s->plan->epoch);
+    fsm_quarantine(s->a, s->cluster, s->plan->from, buffer);
+    fsm_roles_set(s->cluster);
+}
+
+/* Servers that the step leaves behind. Their reason tells an operator what to do. */
+static void enact_set_aside(const struct fsm_step_context *s)
+{
+    char buffer[FSM_TEXT_SIZE];
+    struct text text = TEXT_ON(buffer);
+
+    if (s->c->reason[0] != '\0') {
+        text_add(&text, s->c->reason);
+    } else {
+        text_addf(&text, "set aside by plan %llu at step %s: check it, then clear it",
+                  (unsigned long long)s->plan->token, fsm_step_name(s->plan->step));
+    }
+    fsm_quarantine_set(s->a, s->cluster, s->c->set_aside, buffer);
+    if (s->plan->step != STEP_CATCH_UP || !fsm_set_has(s->c->set_aside, s->plan->holder)) return;
+    /* Without its holder, what the candidate received is all there is to execute. */
+    FSM_TEXT_SET(s->plan->target, s->plan->found[s->plan->to].received);
+    s->plan->holder = FSM_SERVER_NONE;
+}
+
+void fsm_step_enact(const struct fsm_step_context *s)
+{
+    enact_set_aside(s);
+    switch (s->plan->step) {
+    case STEP_PREPARE: enact_prepare(s); return;
+    case STEP_VERIFY: enact_verify(s); return;
+    case STEP_REVOKE: fsm_revoke_enact(s); return;
+    case STEP_PROMOTE:
+        s->plan->acker = s->c->acker;
+        list_reign(s, s->c->acker);
+        return;
+    case STEP_ESTABLISH:
+        if (s->c->next == STEP_OPEN) {
+            prove_reign(s);
+        } else {
+            enact_establish_again(s);
+        }
+        return;
+    case STEP_OPEN: enact_open_done(s); return;
+    case STEP_APPLY:
+    case STEP_CATCH_UP:
+    case STEP_REPOINT:
+    case STEP_SHUT:
+    case STEP_DONE:
+    case fsm_step_none:
+    case fsm_step_count: return;
+    }
+}
+
+/* --- texts --- */
+
+static void describe_reign(const struct fsm_step_context *s, struct text *text)
+{
+    const struct fsm_reign *reign = fsm_reign_find(s->cluster, s->plan->epoch);
+
+    if (reign == NULL) return;
+    if (reign->lossless) {
+        text_addf(text, "; lossless since %s", reign->since);
+    } else if (reign->k == 0) {
+        text_add(text, "; not lossless: nobody acknowledges");
+    } else {
+        text_add(text, "; not lossless yet");
+    }
+}
+
+static void describe_revoke(const struct fsm_step_context *s, struct text *text)
+{
+    const struct fsm_plan *plan = s->plan;
+    bool may_lose = false;
+
+    for (uint8_t i = 0; i < plan->past_n; i++) may_lose = may_lose || !plan->past[i].lossless;
+    text_addf(text, "; fence %s, revoked ", fsm_fence_name(plan->fence));
+    fsm_text_servers(text, s->cluster, plan->revoked);
+    text_addf(text, "; candidate %s", fsm_server_name(s->cluster, plan->to));
+    if (plan->holder != FSM_SERVER_NONE) {
+        text_addf(text, " fetches the rest from %s", fsm_server_name(s->cluster, plan->holder));
+    }
+    if (plan->fence == fsm_fence_none) {
+        text_add(text, "; NOT PROVEN: acknowledged writes may be lost, an operator accepted that");
+    } else if (may_lose) {
+        text_add(text, "; an ended reign was not lossless: writes may be lost");
+    }
+}
+
+void fsm_step_describe(const struct fsm_step_context *s, enum fsm_step done, struct text *text)
+{
+    const struct fsm_plan *plan = s->plan;
+
+    switch (done) {
+    case STEP_REVOKE: describe_revoke(s, text); return;
+    case STEP_PREPARE:
+    case STEP_PROMOTE:
+        text_addf(text, "; master %s, acker %s", fsm_server_name(s->cluster, plan->to),
+                  fsm_server_name(s->cluster, plan->acker));
+        return;
+    case STEP_ESTABLISH:
+        text_addf(text, "; acker %s", fsm_server_name(s->cluster, plan->acker));
+        describe_reign(s, text);
+        return;
+    case STEP_VERIFY:
+    case STEP_OPEN:
+        text_addf(text, "; %s is master of epoch %llu", fsm_server_name(s->cluster, plan->to),
+                  (unsigned long long)plan->epoch);
+        describe_reign(s, text);
+        return;
+    case STEP_APPLY:
+    case STEP_CATCH_UP:
+    case STEP_REPOINT:
+    case STEP_SHUT:
+    case STEP_DONE:
+    case fsm_step_none:
+    case fsm_step_count: return;
+    }
+}
