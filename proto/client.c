@@ -1,0 +1,204 @@
+/* The client protocol between bytes and structs. The bytes are hostile: sizes, counts, enum values and NUL bytes inside
+ * texts are checked, memory is bounded by the input's size, and on failure the output is all zero. */
+#include "proto/client.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/frame.h"
+#include "proto/client.pb-c.h"
+
+/* A request is small: a bound far below a frame's keeps what a stranger can make us allocate small, too. */
+enum { REQUEST_SIZE_MAX = 32 << 10 };
+
+/* Text of a message: borrowed by the message while it is packed. */
+static ProtobufCBinaryData bytes_of(const char *s)
+{
+    return (ProtobufCBinaryData){.len = strlen(s), .data = (uint8_t *)(uintptr_t)s};
+}
+
+/* Copies 'from' into 'to' of 'size' bytes. Returns false when it does not fit or has a NUL inside. */
+static bool bytes_to(char *to, size_t size, const ProtobufCBinaryData *from)
+{
+    if (from->len >= size || (from->len > 0 && memchr(from->data, 0, from->len) != NULL)) return false;
+    if (from->len > 0) memcpy(to, from->data, from->len);
+    to[from->len] = '\0';
+    return true;
+}
+
+/* Packs 'm' into malloc'd bytes. Never an empty body: malloc(0) may be NULL. */
+static int pack(const ProtobufCMessage *m, void **data, size_t *size)
+{
+    *size = protobuf_c_message_get_packed_size(m);
+    *data = malloc(*size + 1);
+    if (*data == NULL) {
+        *size = 0;
+        return -ENOMEM;
+    }
+    MUST(protobuf_c_message_pack(m, *data) == *size);
+    return 0;
+}
+
+static void spec_to_message(const struct fsm_cluster_spec *s, Regent__Client__Spec *m, Regent__Client__Server *servers,
+                            Regent__Client__Server **pointers)
+{
+    m->name = bytes_of(s->name);
+    m->flavour = (uint32_t)s->flavour;
+    m->durability = (uint32_t)s->durability;
+    m->defaults_file = bytes_of(s->defaults_file);
+    m->group = bytes_of(s->group);
+    m->probe_ms = s->probe_ms;
+    m->timeout_ms = s->timeout_ms;
+    MUST(s->servers_n <= FSM_SERVERS_MAX);
+    for (uint8_t i = 0; i < s->servers_n; i++) {
+        regent__client__server__init(&servers[i]);
+        servers[i].name = bytes_of(s->servers[i].name);
+        servers[i].address = bytes_of(s->servers[i].address);
+        servers[i].role = (uint32_t)s->servers[i].role;
+        pointers[i] = &servers[i];
+    }
+    m->n_servers = s->servers_n;
+    m->servers = pointers;
+}
+
+int client_request_encode(const struct client_request *r, void **data, size_t *size)
+{
+    Regent__Client__Request m = REGENT__CLIENT__REQUEST__INIT;
+    Regent__Client__Spec spec = REGENT__CLIENT__SPEC__INIT;
+    Regent__Client__Server servers[FSM_SERVERS_MAX];
+    Regent__Client__Server *pointers[FSM_SERVERS_MAX];
+
+    m.op = (uint32_t)r->op;
+    m.client = r->id.client;
+    m.seq = r->id.seq;
+    m.cluster = bytes_of(r->cluster);
+    m.server = bytes_of(r->server);
+    m.number = r->number;
+    m.follow = r->follow;
+    m.dry_run = r->dry_run;
+    m.accept_loss = r->accept_loss;
+    m.create = r->create;
+    m.stale_ok = r->stale_ok;
+    if (r->op == CLIENT_CLUSTER_SET) {
+        spec_to_message(&r->spec, &spec, servers, pointers);
+        m.spec = &spec;
+    }
+    return pack(&m.base, data, size);
+}
+
+static int spec_from_message(struct fsm_cluster_spec *s, const Regent__Client__Spec *m, struct err *e)
+{
+    if (!bytes_to(s->name, sizeof(s->name), &m->name)) return err_set(e, -EPROTO, "cluster name: malformed");
+    if (!bytes_to(s->defaults_file, sizeof(s->defaults_file), &m->defaults_file))
+        return err_set(e, -EPROTO, "defaults_file: malformed");
+    if (!bytes_to(s->group, sizeof(s->group), &m->group)) return err_set(e, -EPROTO, "group: malformed");
+    if (m->flavour == 0 || m->flavour >= fsm_flavour_count)
+        return err_set(e, -EPROTO, "flavour: unknown value %u", m->flavour);
+    if (m->durability == 0 || m->durability >= fsm_durability_count)
+        return err_set(e, -EPROTO, "durability: unknown value %u", m->durability);
+    if (m->n_servers > FSM_SERVERS_MAX)
+        return err_set(e, -EPROTO, "%zu servers, at most %d are possible", m->n_servers, FSM_SERVERS_MAX);
+    s->flavour = (enum fsm_flavour)m->flavour;
+    s->durability = (enum fsm_durability)m->durability;
+    s->probe_ms = m->probe_ms;
+    s->timeout_ms = m->timeout_ms;
+    s->servers_n = (uint8_t)m->n_servers;
+    for (uint8_t i = 0; i < s->servers_n; i++) {
+        const Regent__Client__Server *from = m->servers[i];
+        if (!bytes_to(s->servers[i].name, sizeof(s->servers[i].name), &from->name) ||
+            !bytes_to(s->servers[i].address, sizeof(s->servers[i].address), &from->address))
+            return err_set(e, -EPROTO, "server %u: malformed name or address", i);
+        if (from->role == 0 || from->role >= fsm_role_count)
+            return err_set(e, -EPROTO, "server %u: unknown role %u", i, from->role);
+        s->servers[i].role = (enum fsm_role)from->role;
+    }
+    return 0;
+}
+
+static int request_from_message(struct client_request *r, const Regent__Client__Request *m, struct err *e)
+{
+    if (m->op == 0 || m->op >= CLIENT_OPS_N) return err_set(e, -EPROTO, "request: unknown operation %u", m->op);
+    r->op = (enum client_op)m->op;
+    r->id = (struct fsm_request_id){.client = m->client, .seq = m->seq};
+    if (!bytes_to(r->cluster, sizeof(r->cluster), &m->cluster)) return err_set(e, -EPROTO, "cluster: malformed");
+    if (!bytes_to(r->server, sizeof(r->server), &m->server)) return err_set(e, -EPROTO, "server: malformed");
+    r->number = m->number;
+    r->follow = m->follow != 0;
+    r->dry_run = m->dry_run != 0;
+    r->accept_loss = m->accept_loss != 0;
+    r->create = m->create != 0;
+    r->stale_ok = m->stale_ok != 0;
+    if ((m->spec != NULL) != (r->op == CLIENT_CLUSTER_SET))
+        return err_set(e, -EPROTO, "request: a cluster's declaration belongs to CLUSTER_SET and to nothing else");
+    return m->spec != NULL ? spec_from_message(&r->spec, m->spec, e) : 0;
+}
+
+int client_request_decode(struct client_request *r, const void *data, size_t size, struct err *e)
+{
+    memset(r, 0, sizeof(*r));
+    if (size > REQUEST_SIZE_MAX) return err_set(e, -EPROTO, "request of %zu bytes is too long", size);
+    Regent__Client__Request *m = regent__client__request__unpack(NULL, size, data);
+    if (m == NULL) return err_set(e, -EPROTO, "request: not a message of this protocol");
+    int rv = request_from_message(r, m, e);
+    regent__client__request__free_unpacked(m, NULL);
+    if (rv != 0) memset(r, 0, sizeof(*r));
+    return rv;
+}
+
+int client_answer_encode(const struct client_answer *a, void **data, size_t *size)
+{
+    Regent__Client__Answer m = REGENT__CLIENT__ANSWER__INIT;
+    m.code = (uint32_t)a->code;
+    m.text = bytes_of(a->text);
+    m.leader = bytes_of(a->leader);
+    if (a->json != NULL) m.json = bytes_of(a->json);
+    int rv = pack(&m.base, data, size);
+    if (rv == 0 && *size > FRAME_BODY_MAX) {
+        free(*data);
+        *data = NULL;
+        *size = 0;
+        rv = -EMSGSIZE;
+    }
+    return rv;
+}
+
+/* The codes are no dense enum: a new one must be listed here before it is believed. */
+static bool code_is_known(uint32_t code)
+{
+    return code <= CLIENT_REFUSED || code == CLIENT_REDIRECT || code == CLIENT_MORE;
+}
+
+static int answer_from_message(struct client_answer *a, const Regent__Client__Answer *m, struct err *e)
+{
+    if (!code_is_known(m->code)) return err_set(e, -EPROTO, "answer: unknown code %u", m->code);
+    a->code = (enum client_code)m->code;
+    if (!bytes_to(a->text, sizeof(a->text), &m->text)) return err_set(e, -EPROTO, "answer: malformed text");
+    if (!bytes_to(a->leader, sizeof(a->leader), &m->leader)) return err_set(e, -EPROTO, "answer: malformed leader");
+    if (m->json.len == 0) return 0;
+    a->json = malloc(m->json.len + 1);
+    if (a->json == NULL) return err_set(e, -ENOMEM, "answer: out of memory");
+    if (!bytes_to(a->json, m->json.len + 1, &m->json)) return err_set(e, -EPROTO, "answer: malformed JSON");
+    return 0;
+}
+
+int client_answer_decode(struct client_answer *a, const void *data, size_t size, struct err *e)
+{
+    memset(a, 0, sizeof(*a));
+    if (size > FRAME_BODY_MAX) return err_set(e, -EPROTO, "answer of %zu bytes is too long", size);
+    Regent__Client__Answer *m = regent__client__answer__unpack(NULL, size, data);
+    if (m == NULL) return err_set(e, -EPROTO, "answer: not a message of this protocol");
+    int rv = answer_from_message(a, m, e);
+    regent__client__answer__free_unpacked(m, NULL);
+    if (rv != 0) {
+        client_answer_fini(a);
+        memset(a, 0, sizeof(*a));
+    }
+    return rv;
+}
+
+void client_answer_fini(struct client_answer *a)
+{
+    free(a->json);
+    a->json = NULL;
+}

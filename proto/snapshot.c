@@ -1,0 +1,153 @@
+/* Snapshots: header, CRC and records, see proto/convert.h and proto/snapshot.proto.
+ *
+ * Records are packed one by one into a growing buffer and unpacked one by one into a fresh state, so that memory stays
+ * near the size of the bytes. Whatever is wrong with the bytes is named, and the state is empty then. */
+#include <endian.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <zlib.h>
+
+#include "fsm/apply.h"
+#include "proto/convert.h"
+#include "proto/snapshot_record.h"
+
+enum {
+    HEADER_SIZE = 24,
+    VERSION = 1,
+    LENGTH_SIZE = 4,
+};
+static const char magic[8] = {'R', 'G', 'N', 'T', 'S', 'N', 'A', 'P'};
+
+/* --- encoding --- */
+
+struct buffer {
+    uint8_t *data;
+    size_t size;
+    size_t room;
+};
+
+/* Makes room for 'n' more bytes and returns where they go, or NULL. */
+static uint8_t *extend(struct buffer *b, size_t n)
+{
+    if (b->room - b->size < n) {
+        size_t room = 2 * b->room + n;
+        uint8_t *data = realloc(b->data, room);
+
+        if (data == NULL) return NULL;
+        b->data = data;
+        b->room = room;
+    }
+    b->size += n;
+    return b->data + b->size - n;
+}
+
+static void put_u32(uint8_t *to, uint32_t v)
+{
+    v = htole32(v);
+    memcpy(to, &v, sizeof(v));
+}
+
+static uint32_t get_u32(const uint8_t *from)
+{
+    uint32_t v;
+
+    memcpy(&v, from, sizeof(v));
+    return le32toh(v);
+}
+
+static int add_record(void *arg, const Regent__Snapshot__Record *record)
+{
+    size_t size = protobuf_c_message_get_packed_size(&record->base);
+    uint8_t *to = extend(arg, LENGTH_SIZE + size);
+
+    if (to == NULL) return -ENOMEM;
+    put_u32(to, (uint32_t)size);
+    MUST(protobuf_c_message_pack(&record->base, to + LENGTH_SIZE) == size);
+    return 0;
+}
+
+static uint32_t crc_of(const uint8_t *data, size_t size)
+{
+    return (uint32_t)crc32_z(0, data, size);
+}
+
+int proto_snapshot_encode(const struct fsm_state *state, void **data, size_t *size)
+{
+    struct buffer b = {0};
+    uint64_t body_size;
+    int rc;
+
+    *data = NULL;
+    *size = 0;
+    if (extend(&b, HEADER_SIZE) == NULL) return -ENOMEM;
+    rc = snapshot_write_records(state, add_record, &b);
+    if (rc != 0) {
+        free(b.data);
+        return rc;
+    }
+    memcpy(b.data, magic, sizeof(magic));
+    put_u32(b.data + 8, VERSION);
+    put_u32(b.data + 12, crc_of(b.data + HEADER_SIZE, b.size - HEADER_SIZE));
+    body_size = htole64(b.size - HEADER_SIZE);
+    memcpy(b.data + 16, &body_size, sizeof(body_size));
+    *data = b.data;
+    *size = b.size;
+    return 0;
+}
+
+/* --- decoding --- */
+
+static int check_header(const uint8_t *data, size_t size, struct err *e)
+{
+    uint64_t body_size;
+
+    if (size < HEADER_SIZE) return err_set(e, -EPROTO, "snapshot: shorter than its header");
+    if (memcmp(data, magic, sizeof(magic)) != 0) return err_set(e, -EPROTO, "snapshot: it is not one of Regent");
+    if (get_u32(data + 8) > VERSION) {
+        return err_set(e, -ENOTSUP, "snapshot: version %u is newer than this program: upgrade it", get_u32(data + 8));
+    }
+    if (get_u32(data + 8) != VERSION) return err_set(e, -EPROTO, "snapshot: version %u is none", get_u32(data + 8));
+    memcpy(&body_size, data + 16, sizeof(body_size));
+    if (le64toh(body_size) != size - HEADER_SIZE) {
+        return err_set(e, -EPROTO, "snapshot: %zu bytes instead of %llu", size - HEADER_SIZE,
+                       (unsigned long long)le64toh(body_size));
+    }
+    if (get_u32(data + 12) != crc_of(data + HEADER_SIZE, size - HEADER_SIZE)) {
+        return err_set(e, -EPROTO, "snapshot: the CRC differs: the file is damaged");
+    }
+    return 0;
+}
+
+static void read_records(struct snapshot_reader *r, const uint8_t *data, size_t size)
+{
+    while (size > 0 && r->f.code == 0) {
+        size_t length = size < LENGTH_SIZE ? size : get_u32(data);
+
+        if (size < LENGTH_SIZE || length > size - LENGTH_SIZE) {
+            fields_fail(&r->f, -EPROTO, "a record", "is cut off");
+            return;
+        }
+        snapshot_read_record(r, data + LENGTH_SIZE, length);
+        data += LENGTH_SIZE + length;
+        size -= LENGTH_SIZE + length;
+    }
+    snapshot_read_end(r);
+}
+
+int proto_snapshot_decode(struct fsm_state *state, const void *data, size_t size, struct err *e)
+{
+    struct snapshot_reader r = {.state = state, .f = {.e = e, .what = "snapshot"}};
+    const char *broken;
+    int rc;
+
+    fsm_init(state);
+    rc = check_header(data, size, e);
+    if (rc != 0) return rc;
+    read_records(&r, (const uint8_t *)data + HEADER_SIZE, size - HEADER_SIZE);
+    /* Last of all the rules of the state itself: nothing that no sequence of commands could make gets in. */
+    broken = r.f.code == 0 ? fsm_invariant(state) : NULL;
+    if (broken != NULL) fields_fail(&r.f, -EPROTO, "broken rule:", broken);
+    if (r.f.code != 0) fsm_init(state);
+    return r.f.code;
+}
