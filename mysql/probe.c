@@ -1,0 +1,324 @@
+/* The probe: what is asked and how the answer is read. PURE.
+ *
+ * One request, five statements: session settings, version, variables, status, channels, fence row. The sets are found
+ * by their columns, not by their place, since verbs send the same statements behind a block of their own.
+ * Failure modes: a server of another flavour or version answers the version and then an error about a name that it
+ * does not know (UNSUPPORTED); a cut or odd answer is FAILED, never half believed; a GTID that does not fit is FAILED,
+ * since a cut GTID would be a wrong one. */
+#include "mysql/probe.h"
+
+#include <string.h>
+#include <strings.h>
+
+#include "mysql/flavour.h"
+
+enum { NO_SET = DB_SETS_MAX };
+
+static void add_variable(struct text *sql, const char *name, const char *alias)
+{
+    text_addf(sql, ", @@GLOBAL.%s AS %s", name, alias);
+}
+
+static void add_variables(struct text *sql, const struct flavour_variables *v)
+{
+    text_add(sql, "SELECT UNIX_TIMESTAMP(SYSDATE(6)) AS server_now");
+    add_variable(sql, "server_id", "server_id");
+    add_variable(sql, "read_only", "is_read_only");
+    add_variable(sql, v->executed_replica, "executed_replica");
+    add_variable(sql, v->executed_any, "executed_any");
+    add_variable(sql, v->binlog, "binlog_pos");
+    add_variable(sql, v->gtid_strict, "gtid_strict");
+    add_variable(sql, "log_bin", "binlog_on");
+    add_variable(sql, v->log_replica_updates, "log_replica_updates");
+    add_variable(sql, "sync_binlog", "sync_binlog");
+    add_variable(sql, "innodb_flush_log_at_trx_commit", "flush_log");
+    add_variable(sql, "sync_relay_log", "sync_relay_log");
+    add_variable(sql, v->source_enabled, "source_enabled");
+    add_variable(sql, v->replica_enabled, "replica_enabled");
+    add_variable(sql, v->source_timeout, "source_timeout");
+    add_variable(sql, v->wait_point, "wait_point");
+    add_variable(sql, v->wait_no_replica, "wait_no_replica");
+    add_variable(sql, v->kill_conn_timeout, "kill_conn_timeout");
+    text_add(sql, ";\n");
+}
+
+static void add_status(struct text *sql, const struct flavour_status *s)
+{
+    /* UNIX_TIMESTAMP() and Uptime count from the same start of the statement: their difference is the server's start,
+     * the same number at every probe. */
+    text_addf(sql,
+              "SELECT VARIABLE_NAME AS status_name, VARIABLE_VALUE AS status_value, UNIX_TIMESTAMP() AS at_s"
+              " FROM information_schema.GLOBAL_STATUS WHERE VARIABLE_NAME IN ('UPTIME', '%s', '%s', '%s', '%s', '%s');\n",
+              s->source_on, s->replica_on, s->source_clients, s->no_tx, s->wait_sessions);
+}
+
+void probe_write(enum fsm_flavour flavour, struct text *sql)
+{
+    const struct flavour *row = flavour_find(flavour);
+
+    text_add(sql, "SET SESSION sql_mode = '', time_zone = '+00:00';\nSELECT VERSION() AS version;\n");
+    if (row == NULL) return;
+    add_variables(sql, &row->variables);
+    add_status(sql, &row->status);
+    text_addf(sql, "%s;\n", row->show_channels);
+    /* No table or no schema: not enrolled. Anything else that fails must be seen. */
+    text_add(sql, "BEGIN NOT ATOMIC DECLARE i VARCHAR(255) DEFAULT ''; DECLARE t, e BIGINT UNSIGNED DEFAULT 0;"
+                  " DECLARE CONTINUE HANDLER FOR 1049, 1146 BEGIN END;"
+                  " SELECT identity, token, epoch INTO i, t, e FROM regent.fence WHERE id = 1;"
+                  " SELECT i AS fence_identity, t AS fence_token, e AS fence_epoch; END");
+}
+
+/* --- reading -------------------------------------------------------------------------------------------------------- */
+
+static unsigned find_set(const struct db_result *result, const char *column)
+{
+    for (unsigned s = 0; s < result->sets_n; s++) {
+        for (unsigned c = 0; c < result->sets[s].columns_n; c++) {
+            if (strcasecmp(result->sets[s].names[c], column) == 0) return s;
+        }
+    }
+    return NO_SET;
+}
+
+static const char *cell(const struct db_result *result, unsigned s, unsigned r, const char *name)
+{
+    const char *value = db_cell(result, s, r, name);
+
+    return value == NULL ? "" : value;
+}
+
+/* "1", "ON", "YES": servers differ by variable and version. */
+static bool is_on(const char *value)
+{
+    return text_equal(value, "1") || strcasecmp(value, "ON") == 0 || strcasecmp(value, "YES") == 0;
+}
+
+static uint32_t cell_u32(const struct db_result *result, unsigned s, unsigned r, const char *name)
+{
+    uint64_t value = db_cell_u64(result, s, r, name, 0);
+
+    return value > UINT32_MAX ? UINT32_MAX : (uint32_t)value;
+}
+
+/* "0.250" seconds to 250; 0 for what is not a number. */
+static uint32_t seconds_to_ms(const char *s)
+{
+    uint64_t ms = 0;
+    uint64_t scale = 1000;
+    bool fraction = false;
+
+    for (; *s != '\0' && scale > 0 && ms < 1000000000u; s++) {
+        if (*s == '.' && !fraction) {
+            fraction = true;
+            continue;
+        }
+        if (*s < '0' || *s > '9') return 0;
+        if (fraction) {
+            scale /= 10;
+            ms += scale * (uint64_t)(*s - '0');
+        } else {
+            ms = ms * 10 + 1000 * (uint64_t)(*s - '0');
+        }
+    }
+    return (uint32_t)ms;
+}
+
+static uint64_t mark_of(uint64_t mark, const char *s)
+{
+    for (; *s != '\0'; s++) mark = (mark ^ (uint8_t)*s) * 1099511628211u; /* FNV-1a */
+    return (mark ^ '|') * 1099511628211u;
+}
+
+static bool read_variables(const struct db_result *result, struct view_facts *facts)
+{
+    unsigned s = find_set(result, "server_now");
+
+    if (s == NO_SET || result->sets[s].rows_n != 1) return false;
+    facts->server_id = cell_u32(result, s, 0, "server_id");
+    facts->read_only = is_on(cell(result, s, 0, "is_read_only"));
+    facts->source_enabled = is_on(cell(result, s, 0, "source_enabled"));
+    facts->replica_enabled = is_on(cell(result, s, 0, "replica_enabled"));
+    facts->source_timeout_ms = db_cell_u64(result, s, 0, "source_timeout", 0);
+    facts->after_sync = strcasecmp(cell(result, s, 0, "wait_point"), "AFTER_SYNC") == 0;
+    facts->wait_no_replica = is_on(cell(result, s, 0, "wait_no_replica"));
+    facts->kill_conn_timeout_s = cell_u32(result, s, 0, "kill_conn_timeout");
+    facts->durable = db_cell_u64(result, s, 0, "sync_binlog", 0) == 1 && db_cell_u64(result, s, 0, "flush_log", 0) == 1;
+    facts->relay_durable = db_cell_u64(result, s, 0, "sync_relay_log", 0) == 1;
+    facts->log_replica_updates = is_on(cell(result, s, 0, "log_replica_updates"));
+    facts->gtid_strict = is_on(cell(result, s, 0, "gtid_strict"));
+    facts->binlog_on = is_on(cell(result, s, 0, "binlog_on"));
+    return TEXT_COPY(facts->binlog, cell(result, s, 0, "binlog_pos"));
+}
+
+static bool read_status(const struct db_result *result, const struct flavour_status *names, struct view_facts *facts)
+{
+    unsigned s = find_set(result, "status_name");
+    bool started = false;
+
+    if (s == NO_SET) return false;
+    for (uint32_t r = 0; r < result->sets[s].rows_n; r++) {
+        const char *name = cell(result, s, r, "status_name");
+        const char *text = cell(result, s, r, "status_value");
+        uint64_t value = db_cell_u64(result, s, r, "status_value", 0);
+        if (strcasecmp(name, "UPTIME") == 0) {
+            facts->started_s = db_cell_u64(result, s, r, "at_s", 0) - value;
+            started = true;
+        }
+        if (strcasecmp(name, names->source_on) == 0) facts->source_on = is_on(text);
+        if (strcasecmp(name, names->replica_on) == 0) facts->replica_on = is_on(text);
+        if (strcasecmp(name, names->source_clients) == 0) facts->source_clients = (uint32_t)value;
+        if (strcasecmp(name, names->no_tx) == 0) facts->no_tx = value;
+        if (strcasecmp(name, names->wait_sessions) == 0) facts->wait_sessions = (uint32_t)value;
+    }
+    return started;
+}
+
+static enum view_io read_io(const char *text)
+{
+    if (strcasecmp(text, "Yes") == 0) return VIEW_IO_YES;
+    if (strcasecmp(text, "No") == 0) return VIEW_IO_NO;
+    return VIEW_IO_CONNECTING; /* "Connecting", "Preparing" */
+}
+
+static bool read_channel(const struct db_result *result, const struct flavour_columns *names, unsigned s, uint32_t r,
+                         struct view_channel *channel)
+{
+    const char *lag = db_cell(result, s, r, names->lag_s);
+    const char *gtid = cell(result, s, r, names->gtid_mode);
+    uint64_t lag_s = 0;
+
+    channel->source_port = (uint16_t)db_cell_u64(result, s, r, names->source_port, 0);
+    channel->source_server_id = cell_u32(result, s, r, names->source_server_id);
+    channel->io = read_io(cell(result, s, r, names->receiver_runs));
+    channel->applier = is_on(cell(result, s, r, names->applier_runs));
+    channel->io_errno = cell_u32(result, s, r, names->receiver_errno);
+    channel->sql_errno = cell_u32(result, s, r, names->applier_errno);
+    (void)TEXT_COPY(channel->error, channel->sql_errno != 0 ? cell(result, s, r, names->applier_error)
+                                                            : cell(result, s, r, names->receiver_error));
+    channel->heartbeats = db_cell_u64(result, s, r, names->heartbeats, 0);
+    channel->heartbeat_period_ms = seconds_to_ms(cell(result, s, r, names->heartbeat_period));
+    channel->gtid = strcasecmp(gtid, "Slave_Pos") == 0 || strcasecmp(gtid, "Current_Pos") == 0;
+    channel->lag_ms = lag != NULL && text_to_u64(lag, &lag_s) ? (int64_t)lag_s * 1000 : -1;
+    channel->idle_ms = -1;
+    channel->receive_mark = mark_of(14695981039346656037u, cell(result, s, r, names->source_log));
+    channel->receive_mark = mark_of(channel->receive_mark, cell(result, s, r, names->source_log_pos));
+    channel->receive_mark = mark_of(channel->receive_mark, cell(result, s, r, names->heartbeats));
+    channel->receive_mark = mark_of(channel->receive_mark, cell(result, s, r, names->received));
+    return TEXT_COPY(channel->name, cell(result, s, r, names->channel)) &&
+           TEXT_COPY(channel->source_host, cell(result, s, r, names->source_host)) &&
+           TEXT_COPY(channel->received, cell(result, s, r, names->received));
+}
+
+static bool read_channels(const struct db_result *result, const struct flavour_columns *names,
+                          struct view_facts *facts)
+{
+    unsigned s = find_set(result, names->channel);
+
+    if (s == NO_SET) return false;
+    facts->channels_n = result->sets[s].rows_n > UINT8_MAX ? UINT8_MAX : (uint8_t)result->sets[s].rows_n;
+    for (uint32_t r = 0; r < facts->channels_n && r < VIEW_CHANNELS_MAX; r++) {
+        if (!read_channel(result, names, s, r, &facts->channels[r])) return false;
+    }
+    return true;
+}
+
+/* On a replica only the applied position counts: there, a transaction of the replica's own makes the position of the
+ * whole server look as if it contained what its master did meanwhile. A server that has been promoted and opened still
+ * has its old, stopped channel, but its own transactions count. */
+static bool read_executed(const struct db_result *result, struct view_facts *facts)
+{
+    unsigned s = find_set(result, "server_now");
+    bool is_replica = facts->channels_n > 0 && facts->read_only;
+
+    for (uint32_t c = 0; c < facts->channels_n && c < VIEW_CHANNELS_MAX; c++) {
+        if (facts->channels[c].io != VIEW_IO_NO || facts->channels[c].applier) is_replica = true;
+    }
+    return TEXT_COPY(facts->executed, cell(result, s, 0, is_replica ? "executed_replica" : "executed_any"));
+}
+
+static bool read_fence(const struct db_result *result, struct view_facts *facts)
+{
+    unsigned s = find_set(result, "fence_identity");
+
+    if (s == NO_SET || result->sets[s].rows_n != 1) return false;
+    facts->token = db_cell_u64(result, s, 0, "fence_token", 0);
+    facts->fence_epoch = db_cell_u64(result, s, 0, "fence_epoch", 0);
+    return TEXT_COPY(facts->identity, cell(result, s, 0, "fence_identity"));
+}
+
+static const char *version_of(const struct db_result *result)
+{
+    unsigned s = find_set(result, "version");
+
+    return s == NO_SET ? NULL : db_cell(result, s, 0, "version");
+}
+
+enum view_outcome probe_read(enum fsm_flavour flavour, const struct db_result *result, struct view_facts *facts,
+                             struct text *error)
+{
+    const char *version = version_of(result);
+
+    *facts = (struct view_facts){0};
+    if (version != NULL) {
+        (void)TEXT_COPY(facts->version, version);
+        facts->supported = flavour_supports(flavour, version, error);
+        if (!facts->supported) return VIEW_UNSUPPORTED;
+    }
+    if (result->status != DB_OK) return probe_failure(result, error);
+    if (result->cut || version == NULL) {
+        text_add(error, result->cut ? "the answer was too long" : "the answer names no version");
+        return VIEW_FAILED;
+    }
+    const struct flavour *row = flavour_find(flavour);
+    MUST(row != NULL);
+    if (!read_variables(result, facts) || !read_status(result, &row->status, facts) ||
+        !read_channels(result, &row->columns, facts) || !read_executed(result, facts) || !read_fence(result, facts)) {
+        text_add(error, "the answer to the probe has not the expected shape");
+        return VIEW_FAILED;
+    }
+    facts->set = true;
+    return VIEW_OK;
+}
+
+static enum view_outcome outcome_of_error(unsigned code)
+{
+    switch (code) {
+    case 1044: /* Access denied for user to database. */
+    case 1045: /* Access denied for user. */
+    case 1698: /* Access denied (no password allowed). */
+    case 1130: /* Host is not allowed to connect. */
+    case 1129: /* Host is blocked. */
+    case 1820: /* Password must be changed first. */
+    case 1862: /* Password expired. */
+    case 2026: /* TLS refused. */
+    case 4151: /* Account locked. */
+        return VIEW_LOGIN_REFUSED;
+    case 1040: /* Too many connections. */
+    case 1203: /* User has more than max_user_connections. */
+    case 1226: /* Account exceeded a resource. */
+        return VIEW_TOO_MANY;
+    default:
+        return VIEW_FAILED;
+    }
+}
+
+enum view_outcome probe_failure(const struct db_result *result, struct text *error)
+{
+    text_add(error, result->error);
+    switch (result->status) {
+    case DB_REFUSED:
+        return VIEW_REFUSED;
+    case DB_UNREACHABLE:
+        return VIEW_UNREACHABLE;
+    case DB_LOST:
+    case DB_CANCELED:
+        return VIEW_LOST;
+    case DB_TIMED_OUT:
+        return VIEW_TIMED_OUT;
+    case DB_ERROR:
+        return outcome_of_error(result->code);
+    case DB_OK:
+        break;
+    }
+    return VIEW_FAILED;
+}

@@ -1,0 +1,259 @@
+/* Verbs that end in a new open master: PROMOTE, ATTACHED, REIGN_ROW, OPEN, CLEAR; and CLOSE, which shuts one. PURE.
+ *
+ * Order (A5, S1): semi-sync source on while still read-only, an acker attached, the reign row acknowledged, then open.
+ * Failure modes: everything before OPEN may be repeated or left as it is, the server stays read-only; REIGN_ROW may
+ * wait for an ack for ever and has a session of its own for that reason; CLOSE meets commits that wait for an ack and
+ * ends their sessions first, since read_only hangs behind them (hazards.md A11, B6). */
+#include "mysql/verb_script.h"
+
+enum { STAGE_DID = 1u << 0, STAGE_SECOND = 1u << 1 };
+
+enum { MARK_NO_TX = 0, MARK_STARTED = 1, MARK_LAST_ID = 0 };
+
+#define TIMEOUT_MAX_MS 4294967295u /* 49 days: the greatest that all versions take. */
+#define TIMEOUT_MAX "4294967295"
+
+static bool waits_for_ackers(const struct view_facts *facts)
+{
+    return facts->source_enabled && facts->after_sync && facts->wait_no_replica &&
+           facts->source_timeout_ms >= TIMEOUT_MAX_MS;
+}
+
+static bool has_ackers(const struct view_facts *facts, uint8_t k)
+{
+    return waits_for_ackers(facts) && facts->source_on && facts->source_clients >= k;
+}
+
+/* --- PROMOTE -------------------------------------------------------------------------------------------------------- */
+
+static enum verb_next make_source(struct script *s)
+{
+    const struct flavour_variables *v = &s->flavour->variables;
+
+    script_block(s);
+    if (!s->facts->read_only) script_set_global(s, "read_only", "1");
+    for (unsigned c = 0; c < script_channels(s->facts); c++) {
+        script_on_channel(s, &s->flavour->stop_replica, s->facts->channels[c].name);
+    }
+    script_set_global(s, v->replica_enabled, "0");
+    script_set_global(s, v->source_timeout, TIMEOUT_MAX);
+    script_set_global(s, v->wait_point, "'AFTER_SYNC'");
+    script_set_global(s, v->wait_no_replica, "1");
+    script_set_global(s, v->source_enabled, "1");
+    return script_send(s);
+}
+
+enum verb_next script_promote(struct script *s)
+{
+    const struct view_facts *facts = s->facts;
+
+    if (!script_contains(facts->executed, s->run->verb.target)) {
+        return script_fail(s, "not promoted: executed %s does not contain the target %s", facts->executed,
+                           s->run->verb.target);
+    }
+    if (!script_has_all_received(facts)) {
+        return script_fail(s, "not promoted: executed %s does not contain all that was received, %s", facts->executed,
+                           s->run->outcome.received);
+    }
+    if (script_is_receiving(facts)) {
+        return script_fail(s, "not promoted: a receiver runs, so somebody started it after it was revoked");
+    }
+    bool is_ready = facts->read_only && !script_is_applying(facts) && !facts->replica_enabled && waits_for_ackers(facts);
+    if (is_ready) return script_done(s);
+    if (!script_once(s, STAGE_DID)) return script_fail(s, "the settings of a master do not show after they were set");
+    return make_source(s);
+}
+
+/* --- ATTACHED ------------------------------------------------------------------------------------------------------- */
+
+/* Degraded by a committed decision (A7): nobody may wait for an ack. */
+static enum verb_next switch_source_off(struct script *s)
+{
+    if (!script_once(s, STAGE_DID)) return script_fail(s, "semi-sync stays on");
+    script_block(s);
+    script_set_global(s, s->flavour->variables.source_enabled, "0");
+    return script_send(s);
+}
+
+enum verb_next script_attached(struct script *s)
+{
+    const struct view_facts *facts = s->facts;
+
+    (void)TEXT_COPY(s->run->outcome.executed, facts->binlog);
+    if (s->run->verb.k == 0) return facts->source_enabled ? switch_source_off(s) : script_done(s);
+    if (!waits_for_ackers(facts)) return script_fail(s, "semi-sync is not set as a master needs it: promote first");
+    if (has_ackers(facts, s->run->verb.k)) return script_done(s);
+    return script_poll(s, "ackers to attach");
+}
+
+/* --- REIGN_ROW ------------------------------------------------------------------------------------------------------ */
+
+/* Every attempt inserts a row of its own: the ack of a later transaction proves that the earlier ones were received
+ * too, while an earlier row that is found proves nothing about its ack. */
+static enum verb_next insert_reign(struct script *s)
+{
+    const struct verb *verb = &s->run->verb;
+
+    s->run->mark[MARK_NO_TX] = s->facts->no_tx;
+    s->run->mark[MARK_STARTED] = s->facts->started_s;
+    text_add(&s->sql, "SET SESSION sql_mode = '', time_zone = '+00:00', autocommit = 1, sql_log_bin = 1,"
+                      " lock_wait_timeout = 2, innodb_lock_wait_timeout = 2, wait_timeout = 30;\n");
+    script_block(s);
+    script_guard(s);
+    text_add(&s->sql, "INSERT INTO regent.reign (cluster, epoch, master, token, at) VALUES (");
+    text_add_sql(&s->sql, verb->cluster_name);
+    text_addf(&s->sql, ", %llu, ", (unsigned long long)verb->epoch);
+    text_add_sql(&s->sql, verb->master_name);
+    text_addf(&s->sql, ", %llu, SYSDATE(6));\n", (unsigned long long)verb->token);
+    return script_send(s);
+}
+
+enum verb_next script_reign_row(struct script *s)
+{
+    const struct view_facts *facts = s->facts;
+    uint8_t k = s->run->verb.k;
+
+    (void)TEXT_COPY(s->run->outcome.executed, facts->binlog);
+    if (facts->token != s->run->verb.token) return script_fail(s, "our token is not stored on this server");
+    if (script_once(s, STAGE_DID)) {
+        if (k > 0 && !has_ackers(facts, k)) return script_fail(s, "no acker is attached: the reign row would wait");
+        if (k == 0 && facts->source_enabled) return script_fail(s, "semi-sync is on without ackers: it would wait");
+        return insert_reign(s);
+    }
+    if (k == 0) return script_done(s);
+    if (facts->started_s != s->run->mark[MARK_STARTED] || facts->no_tx != s->run->mark[MARK_NO_TX] ||
+        !facts->source_on) {
+        return script_fail(s, "the reign row was written without an ack: semi-sync was switched off meanwhile");
+    }
+    return script_done(s);
+}
+
+/* --- OPEN, CLEAR ---------------------------------------------------------------------------------------------------- */
+
+static enum verb_next open_server(struct script *s)
+{
+    const struct flavour_status *names = &s->flavour->status;
+    char condition[FSM_TEXT_SIZE * 2];
+    struct text text = TEXT_ON(condition);
+
+    script_block(s);
+    if (s->run->verb.k == 0) {
+        script_set_global(s, s->flavour->variables.source_enabled, "0");
+    } else {
+        text_addf(&text,
+                  "(SELECT COUNT(*) FROM information_schema.GLOBAL_STATUS WHERE (VARIABLE_NAME = '%s' AND"
+                  " VARIABLE_VALUE = 'ON') OR (VARIABLE_NAME = '%s' AND VARIABLE_VALUE + 0 >= %u)) = 2",
+                  names->source_on, names->source_clients, (unsigned)s->run->verb.k);
+        script_signal_unless(&s->sql, condition, GUARD_NO_ACKER);
+    }
+    script_set_global(s, "read_only", "0");
+    return script_send(s);
+}
+
+enum verb_next script_open(struct script *s)
+{
+    const struct view_facts *facts = s->facts;
+    uint8_t k = s->run->verb.k;
+
+    (void)TEXT_COPY(s->run->outcome.executed, facts->binlog);
+    if (script_is_receiving(facts) || script_is_applying(facts)) {
+        return script_fail(s, "not opened: it still replicates from another server");
+    }
+    if (k > 0 && !has_ackers(facts, k)) {
+        return script_fail(s, "not opened: %u ackers attached, %u needed, semi-sync %s", facts->source_clients,
+                           (unsigned)k, facts->source_on ? "on" : "off");
+    }
+    if (!facts->read_only && (k > 0 || !facts->source_enabled)) return script_done(s);
+    if (!script_once(s, STAGE_DID)) return script_fail(s, "read_only stays on after it was switched off");
+    return open_server(s);
+}
+
+enum verb_next script_clear(struct script *s)
+{
+    const struct view_facts *facts = s->facts;
+
+    if (facts->channels_n == 0) return script_done(s);
+    if (script_is_receiving(facts) || script_is_applying(facts)) {
+        return script_fail(s, "not cleared: the server replicates from another one");
+    }
+    if (!script_has_all_received(facts)) {
+        return script_fail(s, "not cleared: executed %s does not contain all that was received, %s", facts->executed,
+                           s->run->outcome.received);
+    }
+    if (!script_once(s, STAGE_DID)) return script_fail(s, "the channel is still there after its reset");
+    script_block(s);
+    for (unsigned c = 0; c < script_channels(facts); c++) {
+        script_on_channel(s, &s->flavour->reset_replica, facts->channels[c].name);
+    }
+    return script_send(s);
+}
+
+/* --- CLOSE ---------------------------------------------------------------------------------------------------------- */
+
+/* Sessions of clients. Dump threads stay: they end with their receivers, and write nothing. */
+static const char client_sessions[] = "USER NOT IN ('system user', 'event_scheduler') AND COMMAND NOT IN"
+                                      " ('Binlog Dump', 'Daemon', 'Slave_IO', 'Slave_SQL', 'Slave_worker')";
+
+static void add_kill_up_to(struct script *s, uint64_t last_id)
+{
+    char where[FSM_TEXT_SIZE];
+    struct text text = TEXT_ON(where);
+
+    text_add(&text, client_sessions);
+    if (last_id != 0) text_addf(&text, " AND ID <= %llu", (unsigned long long)last_id);
+    MUST(!text.cut);
+    script_guard(s);
+    script_kill(s, where);
+    text_addf(&s->sql,
+              "SELECT @@GLOBAL.read_only AS closed, COUNT(*) AS sessions_left, (SELECT MAX(ID) FROM"
+              " information_schema.PROCESSLIST) AS last_id FROM information_schema.PROCESSLIST"
+              " WHERE ID <> CONNECTION_ID() AND %s;\n",
+              where);
+}
+
+/* Waiting commits first: they end, commit locally, and release what read_only waits for. New ones queue behind the
+ * pending read_only; one that slipped in between makes it time out, and the next round ends that one. */
+static enum verb_next close_server(struct script *s)
+{
+    script_block(s);
+    text_add(&s->sql, "DECLARE CONTINUE HANDLER FOR 1094, 1205 BEGIN END;\n");
+    script_guard(s);
+    text_add(&s->sql, "SET SESSION lock_wait_timeout = 1;\n");
+    script_kill(s, client_sessions);
+    script_set_global(s, "read_only", "1");
+    add_kill_up_to(s, 0);
+    return script_send(s);
+}
+
+static enum verb_next end_sessions(struct script *s)
+{
+    script_block(s);
+    text_add(&s->sql, "DECLARE CONTINUE HANDLER FOR 1094 BEGIN END;\n");
+    add_kill_up_to(s, s->run->mark[MARK_LAST_ID]);
+    return script_send(s);
+}
+
+/* The set that add_kill_up_to() made; -1 when this answer has none. */
+static int find_close_set(const struct db_result *result)
+{
+    for (unsigned set = 0; set < result->sets_n; set++) {
+        if (db_cell(result, set, 0, "sessions_left") != NULL) return (int)set;
+    }
+    return -1;
+}
+
+/* Sessions begun after read_only was seen on cannot write; the ones before it must end: session ids tell which. */
+enum verb_next script_close(struct script *s)
+{
+    struct verb_run *run = s->run;
+    int set = find_close_set(s->result);
+
+    if (!s->facts->read_only) return run->left_ms == 0 ? script_poll(s, "read_only") : close_server(s);
+    if (set < 0) return end_sessions(s);
+    if (run->mark[MARK_LAST_ID] == 0) {
+        if (db_cell_u64(s->result, (unsigned)set, 0, "closed", 0) != 1) return end_sessions(s);
+        run->mark[MARK_LAST_ID] = db_cell_u64(s->result, (unsigned)set, 0, "last_id", 0);
+    }
+    if (db_cell_u64(s->result, (unsigned)set, 0, "sessions_left", 1) == 0) return script_done(s);
+    return script_poll(s, "client sessions to end");
+}

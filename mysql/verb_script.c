@@ -1,0 +1,178 @@
+/* Building blocks of the verbs' statements, and the questions that the scripts ask. PURE.
+ *
+ * The guard (S3) is written before each statement of a block, since a block may be frozen between two of them. */
+#include "mysql/verb_script.h"
+
+#include "mysql/probe.h"
+
+/* No statement of the control session may reach the binlog (it would wait for an ack) or wait without bound. */
+const char script_session_settings[] = "SET SESSION sql_mode = '', time_zone = '+00:00', autocommit = 1,"
+                                       " sql_log_bin = 0, lock_wait_timeout = 2, innodb_lock_wait_timeout = 2,"
+                                       " wait_timeout = 30;\n";
+
+static const char signal_guard[] = " IF @regent <> 0 THEN SIGNAL SQLSTATE '45000' SET MYSQL_ERRNO = @regent,"
+                                   " MESSAGE_TEXT = 'regent: refused by the guard'; END IF;\n";
+
+void script_add_deadline(struct text *sql, const struct verb_run *run)
+{
+    text_addf(sql, "UNIX_TIMESTAMP(SYSDATE(6)) >= %s + %u.%03u", run->clock, run->clock_left_ms / 1000,
+              run->clock_left_ms % 1000);
+}
+
+static void add_guard(struct script *s, bool is_taken, bool has_lock)
+{
+    const struct verb_run *run = s->run;
+    unsigned long long token = run->verb.token;
+
+    text_addf(&s->sql, "SET @regent = IFNULL((SELECT CASE WHEN token > %llu THEN %d", token, GUARD_STALE);
+    if (is_taken) text_addf(&s->sql, " WHEN token < %llu THEN %d", token, GUARD_NO_TOKEN);
+    text_add(&s->sql, " WHEN identity <> ");
+    text_add_sql(&s->sql, run->verb.identity);
+    text_addf(&s->sql, " THEN %d WHEN ", GUARD_IDENTITY);
+    script_add_deadline(&s->sql, run);
+    text_addf(&s->sql, " THEN %d", GUARD_LATE);
+    if (has_lock) {
+        text_addf(&s->sql, " WHEN NOT (IS_USED_LOCK('regent.control') <=> CONNECTION_ID()) OR @@sql_log_bin THEN %d",
+                  GUARD_NO_LOCK);
+    }
+    text_addf(&s->sql, " ELSE 0 END FROM regent.fence WHERE id = 1), %d);", GUARD_NOT_ENROLLED);
+    text_add(&s->sql, signal_guard);
+}
+
+void script_block(struct script *s)
+{
+    text_add(&s->sql, "BEGIN NOT ATOMIC\n");
+}
+
+void script_guard(struct script *s)
+{
+    bool has_lock = s->run->verb.kind != VERB_REIGN_ROW;
+
+    add_guard(s, true, has_lock);
+}
+
+enum verb_next script_send(struct script *s)
+{
+    text_add(&s->sql, "END;\n");
+    probe_write(s->run->flavour, &s->sql);
+    if (s->sql.cut) return script_fail(s, "a statement of this verb does not fit: names or password too long");
+    return VERB_SEND;
+}
+
+void script_on_channel(struct script *s, const struct flavour_statement *statement, const char *channel)
+{
+    script_guard(s);
+    flavour_add(&s->sql, statement, channel);
+    text_add(&s->sql, ";\n");
+}
+
+void script_set_global(struct script *s, const char *variable, const char *value)
+{
+    script_guard(s);
+    text_addf(&s->sql, "SET GLOBAL %s = %s;\n", variable, value);
+}
+
+void script_signal_unless(struct text *sql, const char *condition, enum script_guard code)
+{
+    text_addf(sql, "IF NOT (%s) THEN SIGNAL SQLSTATE '45000' SET MYSQL_ERRNO = %d, MESSAGE_TEXT = 'regent: refused';"
+                   " END IF;\n",
+              condition, (int)code);
+}
+
+void script_kill(struct script *s, const char *where)
+{
+    text_addf(&s->sql, "FOR r IN (SELECT ID FROM information_schema.PROCESSLIST WHERE ID <> CONNECTION_ID() AND %s)"
+                       " DO KILL CONNECTION r.ID; END FOR;\n",
+              where);
+}
+
+void script_take_lock(struct script *s)
+{
+    script_kill(s, "USER = (SELECT USER FROM information_schema.PROCESSLIST WHERE ID = CONNECTION_ID())");
+    script_signal_unless(&s->sql, "GET_LOCK('regent.control', 1) <=> 1", GUARD_LOCK_BUSY);
+}
+
+void script_take_session(struct script *s)
+{
+    text_add(&s->sql, script_session_settings);
+    script_block(s);
+    text_add(&s->sql, "DECLARE CONTINUE HANDLER FOR 1094 BEGIN END;\n");
+    add_guard(s, false, false);
+    script_take_lock(s);
+    add_guard(s, false, true);
+    text_addf(&s->sql, "UPDATE regent.fence SET token = %llu, epoch = GREATEST(epoch, %llu) WHERE id = 1;\n",
+              (unsigned long long)s->run->verb.token, (unsigned long long)s->run->verb.epoch);
+}
+
+enum verb_next script_done(struct script *s)
+{
+    s->run->outcome.state = VERB_STATE_DONE;
+    return VERB_END;
+}
+
+enum verb_next script_failed(struct script *s)
+{
+    s->run->outcome.state = VERB_STATE_FAILED;
+    return VERB_END;
+}
+
+enum verb_next script_poll(struct script *s, const char *awaited)
+{
+    struct verb_run *run = s->run;
+    uint32_t wait_ms = run->polls < 10 ? 2 : run->polls < 40 ? 5 : 20;
+
+    /* Stays in the outcome if the deadline passes while we wait. */
+    text_addf(&s->error, "not in time: waited for %s", awaited);
+    for (unsigned c = 0; c < script_channels(s->facts); c++) {
+        const struct view_channel *channel = &s->facts->channels[c];
+        uint32_t code = channel->sql_errno != 0 ? channel->sql_errno : channel->io_errno;
+        if (code != 0) text_addf(&s->error, " (error %u: %s)", code, channel->error);
+    }
+    if (run->left_ms == 0) return script_failed(s);
+    if (run->polls < UINT32_MAX) run->polls++;
+    run->wait_ms = wait_ms < run->left_ms ? wait_ms : run->left_ms;
+    return VERB_WAIT;
+}
+
+bool script_once(struct script *s, unsigned bit)
+{
+    if ((s->run->stage & bit) != 0) return false;
+    s->run->stage |= bit;
+    return true;
+}
+
+bool script_contains(const char *whole, const char *part)
+{
+    struct gtid_pos a, b;
+
+    return gtid_pos_parse(&a, whole) == 0 && gtid_pos_parse(&b, part) == 0 && gtid_pos_contains(&a, &b);
+}
+
+unsigned script_channels(const struct view_facts *facts)
+{
+    return facts->channels_n < VIEW_CHANNELS_MAX ? facts->channels_n : (unsigned)VIEW_CHANNELS_MAX;
+}
+
+bool script_has_all_received(const struct view_facts *facts)
+{
+    for (unsigned c = 0; c < script_channels(facts); c++) {
+        if (!script_contains(facts->executed, facts->channels[c].received)) return false;
+    }
+    return true;
+}
+
+bool script_is_receiving(const struct view_facts *facts)
+{
+    for (unsigned c = 0; c < script_channels(facts); c++) {
+        if (facts->channels[c].io != VIEW_IO_NO) return true;
+    }
+    return false;
+}
+
+bool script_is_applying(const struct view_facts *facts)
+{
+    for (unsigned c = 0; c < script_channels(facts); c++) {
+        if (facts->channels[c].applier) return true;
+    }
+    return false;
+}

@@ -1,0 +1,76 @@
+/* Inside of the verbs: what the scripts of mysql/verb_*.c share. PURE. Private to mysql/verb*.c.
+ *
+ * A script is a decision, not a list: it looks at the facts that the server just told and sends only what is missing,
+ * so every verb is idempotent. Every request ends with the probe; so each answer brings the facts for the next
+ * decision, and an effect counts only when it was seen. */
+#ifndef REGENT_MYSQL_VERB_SCRIPT_H
+#define REGENT_MYSQL_VERB_SCRIPT_H
+
+#include "mysql/flavour.h"
+#include "mysql/gtid.h"
+#include "mysql/verb.h"
+#include "plan/view.h"
+
+/* Our own error numbers of the guard (SIGNAL); far above those of the servers, below 2^15. */
+enum script_guard {
+    GUARD_NO_LOCK = 30001,   /* This session does not hold regent.control, or would write to the binlog. */
+    GUARD_STALE = 30002,     /* A greater token is stored. */
+    GUARD_NO_TOKEN = 30003,  /* Our token is not stored. */
+    GUARD_IDENTITY = 30004,  /* Another server than the expected one. */
+    GUARD_LATE = 30005,      /* The deadline has passed on the server's clock. */
+    GUARD_NOT_ENROLLED = 30006,
+    GUARD_LOCK_BUSY = 30007, /* GET_LOCK not granted within a second. */
+    GUARD_NO_ACKER = 30008,  /* OPEN: too few ackers attached at that very moment. */
+};
+
+/* One decision. */
+struct script {
+    struct verb_run *run;
+    const struct flavour *flavour;
+    const struct view_facts *facts;
+    const struct db_result *result; /* That brought 'facts'. */
+    struct text sql;                /* On run->sql, empty. */
+    struct text error;              /* On run->outcome.error, empty. */
+};
+
+typedef enum verb_next script_fn(struct script *s);
+
+script_fn script_enrol, script_revoke, script_apply, script_catch_up, script_promote, script_follow, script_attached,
+    script_reign_row, script_open, script_clear, script_close;
+
+/* Building a request: script_block(), then per statement script_guard() and the statement with its ';', then
+ * script_send(), which closes the block and puts the probe behind it. */
+void script_block(struct script *s);
+void script_guard(struct script *s);
+enum verb_next script_send(struct script *s);
+/* Guarded "<statement>'<channel>'<tail>;". */
+void script_on_channel(struct script *s, const struct flavour_statement *statement, const char *channel);
+/* Guarded "SET GLOBAL <variable> = <value>;". */
+void script_set_global(struct script *s, const char *variable, const char *value);
+/* "IF <condition> THEN SIGNAL ... END IF;" */
+void script_signal_unless(struct text *sql, const char *condition, enum script_guard code);
+/* The loop that ends sessions: KILL CONNECTION for each id that 'where' selects from the process list. Needs a
+ * handler for 1094 (session gone meanwhile) in the block. */
+void script_kill(struct script *s, const char *where);
+/* Takes the control session on a server that has a fence row; for one that has none yet see verb_enrol.c. */
+void script_take_session(struct script *s);
+void script_take_lock(struct script *s);
+void script_add_deadline(struct text *sql, const struct verb_run *run);
+extern const char script_session_settings[];
+
+enum verb_next script_done(struct script *s);
+enum verb_next script_failed(struct script *s); /* With the text of s->error. */
+#define script_fail(s, ...) (text_addf(&(s)->error, __VA_ARGS__), script_failed(s))
+/* Look again soon; 'awaited' is told when the deadline passes, with the channels' errors. */
+enum verb_next script_poll(struct script *s, const char *awaited);
+/* True once per bit and run: a statement whose effect does not show is waited for, not sent again and again. */
+bool script_once(struct script *s, unsigned bit);
+
+/* Questions about the facts. */
+bool script_contains(const char *whole, const char *part); /* GTID positions; false when either is malformed. */
+bool script_has_all_received(const struct view_facts *facts);
+unsigned script_channels(const struct view_facts *facts); /* Described ones. */
+bool script_is_receiving(const struct view_facts *facts); /* Any receiver of any channel not stopped. */
+bool script_is_applying(const struct view_facts *facts);  /* Any applier runs. */
+
+#endif
