@@ -1,7 +1,9 @@
 /* One member of the Raft group. The only interface of raft/: nothing outside this folder includes <raft.h>.
  *
- * Everything runs on the loop thread. Callbacks of this interface are called from raft_node_run() only, never from
- * inside libraft's own callbacks or from the functions below, so they may call anything here (libraft.md §3.3). */
+ * Everything runs on the loop thread. 'apply', 'restore', 'fatal' and the 'done' functions are called from
+ * raft_node_run() only (and, with -EIO, while raft_node_stop() closes), never from inside libraft's own callbacks, so
+ * they may call anything here (libraft.md §3.3). 'snapshot' and 'wake' are called from inside libraft: 'snapshot' only
+ * reads the state, 'wake' only makes a note, and neither calls anything here. */
 #ifndef REGENT_RAFT_NODE_H
 #define REGENT_RAFT_NODE_H
 
@@ -27,38 +29,50 @@ struct raft_node_hooks {
     void *arg;
     /* Applies a committed command. 'size' is what was proposed (padding removed). Must be total and deterministic. */
     void (*apply)(void *arg, uint64_t index, const void *data, size_t size);
-    /* Gives the whole state as bytes, malloc'd; the node frees it. Returns 0 or -ENOMEM. */
+    /* Gives the whole state as bytes (at least 1), malloc'd; the node frees it. Returns 0 or -ENOMEM. Called when all
+     * that was committed has been given to 'apply'. */
     int (*snapshot)(void *arg, void **data, size_t *size);
     /* Replaces the state. Returns 0; else the old state is whole and 'e' says why. */
     int (*restore)(void *arg, const void *data, size_t size, struct err *e);
-    /* Something changed that raft_node_run() should deal with: the shell makes sure that it is called this turn. */
+    /* Something changed that raft_node_run() should deal with: the shell makes sure that it is called this turn (or the
+     * next, without sleeping in between). Also called within raft_node_start(). */
     void (*wake)(void *arg);
     /* The node can not go on (corrupt log, disk failure): the process must end with this text. */
     void (*fatal)(void *arg, const char *text);
 };
 
 struct raft_node_config {
-    const char *data_dir; /* Its sub-directory raft/ holds log and snapshots. Locked while the node lives. */
+    const char *data_dir; /* Copied. Its sub-directory raft/ holds log and snapshots. Locked while the node lives. */
     uint64_t id;
     char address[128];
-    uint32_t heartbeat_ms;          /* Default 100. */
-    uint32_t election_timeout_ms;   /* Default 500. */
-    uint32_t snapshot_threshold;    /* Entries; default 1024. */
-    uint32_t snapshot_trailing;     /* Entries; default 2048. */
+    uint32_t heartbeat_ms;          /* 0: 100. */
+    uint32_t election_timeout_ms;   /* 0: 500. At least twice heartbeat_ms. */
+    uint32_t snapshot_threshold;    /* Entries; 0: 1024. */
+    uint32_t snapshot_trailing;     /* Entries; 0: 2048 (libraft takes 0 for something else). */
 };
 
-/* Writes the first configuration into an empty data directory, so that raft_node_start() will form the group of
- * 'members' (the same list on every first member). Returns 0; -EEXIST when the directory holds a node already. */
+/* Writes the first configuration into an empty data directory (created when missing), so that raft_node_start() will
+ * form the group of 'members' (the same list, names and addresses too, on every first member: it makes the group id).
+ * Only data_dir, id and address of 'config' count. Returns 0; -EEXIST when the directory holds a node already or
+ * anything else; -EBUSY in use; -EINVAL the list has no such node, or a bad entry; -ENOSPC. Runs a loop of its own. */
 int raft_node_bootstrap(const struct raft_node_config *config, const struct raft_node_member *members, unsigned n,
                         const char *group_name, struct err *e) MUST_CHECK;
 
-/* Opens the data directory, checks that it belongs to this node, and starts. Each failure has one clear text: not
- * bootstrapped (-ENOENT), of another node (-EPERM), in use (-EBUSY), corrupt (-EBADMSG: wipe and re-add under a new id),
- * disk full (-ENOSPC). Keeps 'loop' and hooks->arg. */
+/* Opens the data directory, checks that it belongs to this node, and starts. Each failure has one clear text and code
+ * in 'e': not bootstrapped (-ENOENT), of another node (-EPERM), in use (-EBUSY), corrupt (-EBADMSG: wipe and re-add
+ * under a new id), disk full (-ENOSPC). Keeps 'loop' and hooks->arg. After a failure (NULL) handles may still be
+ * closing: run 'loop' until it is empty before it is closed. What was stored is given to the hooks by the first
+ * raft_node_run() (a snapshot) and when a leader tells that it is committed (the log behind it). */
 struct raft_node *raft_node_start(struct uv_loop_s *loop, const struct raft_node_config *config,
                                   const struct raft_node_hooks *hooks, struct err *e);
 
-/* Takes over an accepted stream whose preamble named the Raft protocol (see transport.h); on the loop thread. */
+/* Takes over an accepted stream whose preamble named the Raft protocol (see transport.h); on the loop thread.
+ *
+ * The listener allocates each stream with malloc(sizeof(uv_tcp_t)) (uv_pipe_t for a unix socket), inits it on the
+ * node's loop, and reads exactly the 8 bytes of the preamble, never more: its uv_alloc_cb gives a buffer of no more
+ * than what is missing, because the next bytes belong to the node. From this call on the stream is the node's whatever
+ * happens: it closes it and free()s it, also when the handshake is wrong or the node is stopping; 'data' is
+ * overwritten. The listener must have no request on it any more. */
 void raft_node_accept(struct raft_node *node, struct uv_stream_s *stream);
 
 /* Deals with all that libraft recorded since the last call: calls hooks and 'done' functions. */
@@ -69,11 +83,13 @@ void raft_node_run(struct raft_node *node);
 typedef void raft_node_done_fn(void *arg, int status, uint64_t index);
 
 /* Proposes a command (copied; padded as libraft needs). 'done' runs once, from a later raft_node_run(), after
- * hooks->apply of that index. Returns 0, or -ENOTCONN, -EAGAIN, -E2BIG at once (then 'done' never runs). */
-int raft_node_propose(struct raft_node *node, const void *data, size_t size, raft_node_done_fn *done, void *arg) MUST_CHECK;
+ * hooks->apply of that index. Returns 0, or -ENOTCONN, -EAGAIN, -E2BIG (over RAFT_NODE_COMMAND_MAX), -EINVAL (size 0)
+ * at once (then 'done' never runs). */
+int raft_node_propose(struct raft_node *node, const void *data, size_t size, raft_node_done_fn *done,
+                      void *arg) MUST_CHECK;
 
 /* A barrier: when 'done' gets 0, this node was leader after the call and has applied all that was committed before it.
- * Barriers asked for while one is under way share the next one. */
+ * Barriers asked for while one is under way share the next one. Returns and statuses as for raft_node_propose(). */
 int raft_node_barrier(struct raft_node *node, raft_node_done_fn *done, void *arg) MUST_CHECK;
 
 enum raft_node_role { RAFT_NODE_FOLLOWER, RAFT_NODE_CANDIDATE, RAFT_NODE_LEADER, RAFT_NODE_UNAVAILABLE };
@@ -85,15 +101,21 @@ struct raft_node_status {
     uint64_t leader_id; /* 0: unknown. */
     char leader_address[128];
     unsigned members_n;
-    struct raft_node_member members[RAFT_NODE_MEMBERS_MAX]; /* Current configuration (voters). Names: see names hook. */
+    /* Current configuration (voters). Names are those of the bootstrap; empty for a member added since. */
+    struct raft_node_member members[RAFT_NODE_MEMBERS_MAX];
+    bool disk_full; /* No log segment can be prepared: new commands will be refused when the last one is used up. */
 };
 
 void raft_node_status(const struct raft_node *node, struct raft_node_status *out);
 
-/* Asks for an orderly hand-over of leadership to 'id' (0: libraft chooses). */
+/* Asks for an orderly hand-over of leadership to 'id' (0: libraft chooses). 'done' gets 0 when another node is leader
+ * (that one, when 'id' was given), -ETIMEDOUT when not. Proposals get -ENOTCONN meanwhile. Returns 0; -ENOTCONN not
+ * leader; -EBUSY one is under way; -EINVAL no such voter, or this node itself; -EAGAIN. */
 int raft_node_transfer(struct raft_node *node, uint64_t id, raft_node_done_fn *done, void *arg) MUST_CHECK;
 
-/* Closes everything; 'closed' runs once on the loop when the last handle is gone and the directory is unlocked. */
+/* Closes everything. Outstanding 'done' functions get -EIO, then 'closed' runs once on the loop when the last handle is
+ * gone, the directory is unlocked and 'node' is freed. No hook is called any more. May be called from a hook or a
+ * 'done' function; 'node' must not be given to any function after it. */
 void raft_node_stop(struct raft_node *node, void (*closed)(void *arg), void *arg);
 
 #endif

@@ -1,0 +1,185 @@
+/* Fail-stop around libraft's disk back end: guard.h says which errors libraft forgets and what that costs.
+ *
+ * Happy path: each method passes through. Failure modes: a synchronous error of set_term, set_vote, append, truncate or
+ * snapshot_put, a snapshot that was not written, or a failed log write that only the tracer tells about, set 'failed';
+ * from then on received messages are freed, ticks do nothing, sends complete as cancelled, and appends are accepted but
+ * never reported as written. What hangs in such an append leaks on purpose: the process ends. */
+#include "raft/guard.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "lib/base/text.h"
+#include "lib/log.h"
+
+static struct guard *guard_of(struct raft_io *io)
+{
+    return (struct guard *)((char *)io - offsetof(struct guard, io));
+}
+
+static void fail(struct guard *g, const char *what, int rv)
+{
+    if (g->failed || g->closing) return;
+    g->failed = true;
+    const char *why = g->io.errmsg[0] != '\0' ? g->io.errmsg : raft_strerror(rv);
+    (void)snprintf(g->text, sizeof g->text, "%s: %.200s", what, why);
+    log_err("raft.disk_failed", "text=\"%s\"", g->text);
+}
+
+bool guard_failed(struct guard *g)
+{
+    if (!g->failed && !g->closing && atomic_load_explicit(&g->trace_failed, memory_order_acquire)) {
+        g->failed = true;
+        (void)snprintf(g->text, sizeof g->text, "write the log: %s", g->trace_text);
+        log_err("raft.disk_failed", "text=\"%s\"", g->text);
+    }
+    return g->failed;
+}
+
+void guard_closing(struct guard *g)
+{
+    g->closing = true;
+}
+
+static void on_tick(struct raft_io *io)
+{
+    struct guard *g = guard_of(io);
+    if (!guard_failed(g)) g->tick(io);
+    g->on_tick(g->arg);
+}
+
+/* Frees what libraft would have taken over from a received message. */
+static void drop_message(struct raft_message *m)
+{
+    if (m->type == RAFT_INSTALL_SNAPSHOT) {
+        raft_configuration_close(&m->install_snapshot.conf);
+        raft_free(m->install_snapshot.data.base);
+    }
+    if (m->type == RAFT_APPEND_ENTRIES && m->append_entries.n_entries > 0) {
+        raft_free(m->append_entries.entries[0].batch); /* One batch holds the data of all of a message's entries. */
+        raft_free(m->append_entries.entries);
+    }
+}
+
+static void on_recv(struct raft_io *io, struct raft_message *m)
+{
+    struct guard *g = guard_of(io);
+    bool unsafe_snapshot = m->type == RAFT_INSTALL_SNAPSHOT && RAFT_COMPAT_TAKING_SNAPSHOT(g->raft);
+    if (!g->closing && (guard_failed(g) || unsafe_snapshot)) {
+        drop_message(m);
+        return;
+    }
+    g->recv(io, m);
+}
+
+static int io_start(struct raft_io *io, unsigned msecs, raft_io_tick_cb tick, raft_io_recv_cb recv)
+{
+    struct guard *g = guard_of(io);
+    g->tick = tick;
+    g->recv = recv;
+    return g->inner.start(io, msecs, on_tick, on_recv);
+}
+
+static int io_set_term(struct raft_io *io, raft_term term)
+{
+    struct guard *g = guard_of(io);
+    int rv = guard_failed(g) ? RAFT_IOERR : g->inner.set_term(io, term);
+    if (rv != 0) fail(g, "write the term", rv);
+    return rv;
+}
+
+static int io_set_vote(struct raft_io *io, raft_id id)
+{
+    struct guard *g = guard_of(io);
+    int rv = guard_failed(g) ? RAFT_IOERR : g->inner.set_vote(io, id);
+    if (rv != 0) fail(g, "write the vote", rv);
+    return rv;
+}
+
+/* Never returns an error: libraft frees the entries twice when append or truncate fail. */
+static int io_append(struct raft_io *io, struct raft_io_append *req, const struct raft_entry entries[], unsigned n,
+                     raft_io_append_cb cb)
+{
+    struct guard *g = guard_of(io);
+    req->cb = cb;
+    if (guard_failed(g)) return 0;
+    int rv = g->inner.append(io, req, entries, n, cb);
+    if (rv != 0) fail(g, "append to the log", rv);
+    return 0;
+}
+
+static int io_truncate(struct raft_io *io, raft_index index)
+{
+    struct guard *g = guard_of(io);
+    if (guard_failed(g)) return 0;
+    int rv = g->inner.truncate(io, index);
+    if (rv != 0) fail(g, "truncate the log", rv);
+    return 0;
+}
+
+/* Never returns an error either: it would make libraft free received entries that it has already taken over. */
+static int io_send(struct raft_io *io, struct raft_io_send *req, const struct raft_message *message,
+                   raft_io_send_cb cb)
+{
+    struct guard *g = guard_of(io);
+    req->cb = cb;
+    int rv = guard_failed(g) ? RAFT_CANCELED : g->inner.send(io, req, message, cb);
+    if (rv != 0) cb(req, rv);
+    return 0;
+}
+
+static void on_snapshot_put(struct raft_io_snapshot_put *put, int status)
+{
+    struct guard *g = put->data;
+    struct raft_io_snapshot_put *req = g->put_req;
+    if (status != 0 && status != RAFT_CANCELED) fail(g, "write a snapshot", status);
+    g->put_req = NULL;
+    req->cb(req, status);
+}
+
+static int io_snapshot_put(struct raft_io *io, unsigned trailing, struct raft_io_snapshot_put *req,
+                           const struct raft_snapshot *snapshot, raft_io_snapshot_put_cb cb)
+{
+    struct guard *g = guard_of(io);
+    if (guard_failed(g)) return RAFT_IOERR;
+    MUST(g->put_req == NULL);
+    g->put_req = req;
+    g->put.data = g;
+    req->cb = cb;
+    int rv = g->inner.snapshot_put(io, trailing, &g->put, snapshot, on_snapshot_put);
+    if (rv == 0) return 0;
+    g->put_req = NULL;
+    fail(g, "write a snapshot", rv);
+    return rv;
+}
+
+/* libraft has no other sign of these two. A message is in a static buffer of its call site: it is read at once. */
+static void on_trace(struct raft_tracer *t, int type, const void *data)
+{
+    static const char *const bad[] = {"retry failed write", "truncate segment "};
+    struct guard *g = t->impl;
+    const struct raft_tracer_info *info = data;
+    if (type != RAFT_TRACER_DIAGNOSTIC) return;
+    const char *message = info->diagnostic.message;
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+        if (strncmp(message, bad[i], strlen(bad[i])) != 0) continue;
+        if (atomic_exchange(&g->trace_claimed, true)) return;
+        (void)TEXT_COPY(g->trace_text, message);
+        atomic_store_explicit(&g->trace_failed, true, memory_order_release);
+    }
+}
+
+void guard_wrap(struct guard *g, struct raft *raft)
+{
+    g->raft = raft;
+    g->inner = g->io;
+    g->io.start = io_start;
+    g->io.set_term = io_set_term;
+    g->io.set_vote = io_set_vote;
+    g->io.append = io_append;
+    g->io.truncate = io_truncate;
+    g->io.send = io_send;
+    g->io.snapshot_put = io_snapshot_put;
+    g->tracer = (struct raft_tracer){.impl = g, .version = 2, .emit = on_trace};
+    raft_uv_set_tracer(&g->io, &g->tracer);
+}

@@ -1,0 +1,46 @@
+/* Fail-stop around libraft's disk back end.
+ *
+ * libraft 0.22.1 goes on when its disk does not: a term or vote that was not written counts in memory (after a restart
+ * this node could vote twice), errors of ticks and received messages are dropped, and a failed log write is retried by
+ * a timer with the wrong argument (uv_append.c: memory corruption after disk_retry). So each method of raft_io goes
+ * through here: the first failure stops the node: nothing goes in or out any more, and the process ends with the text.
+ *
+ * It also keeps an InstallSnapshot away while a snapshot is being taken (legacy.c takeSnapshotCb would follow a null
+ * pointer); the leader sends it again. */
+#ifndef REGENT_RAFT_GUARD_H
+#define REGENT_RAFT_GUARD_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "raft/compat.h"
+
+struct guard {
+    struct raft_io io;    /* What libraft uses. */
+    struct raft_io inner; /* The methods of raft_uv. */
+    struct raft *raft;
+    struct raft_tracer tracer;
+    raft_io_tick_cb tick;
+    raft_io_recv_cb recv;
+    struct raft_io_snapshot_put put;      /* Ours, in place of put_req: at most one snapshot is written at a time. */
+    struct raft_io_snapshot_put *put_req; /* libraft's. */
+    bool closing;
+    bool failed;              /* Loop thread: nothing goes in or out. */
+    atomic_bool trace_claimed;
+    atomic_bool trace_failed; /* Set by the tracer, maybe on a worker thread, after trace_text. */
+    char text[300];           /* The first failure. */
+    char trace_text[200];
+    void *arg;
+    void (*on_tick)(void *arg); /* Each heartbeat period, also when failed; only records and wakes. */
+};
+
+/* Wraps g->io between raft_uv_init() and raft_init(). 'g' must stay until libraft is closed. */
+void guard_wrap(struct guard *g, struct raft *raft);
+
+/* True when the disk failed; g->text says how. Loop thread. */
+bool guard_failed(struct guard *g);
+
+/* Call it right before raft_close(): from now on cancelled writes are no failures. */
+void guard_closing(struct guard *g);
+
+#endif
