@@ -1,0 +1,300 @@
+/* Diagnosis: the table of DESIGN §8 as code, one function a row. PURE.
+ *
+ * Happy path: count what the managers saw of the master, ask each follower's receiver, take the first row that
+ * matches. Failure modes: too few managers, stale or contradicting evidence; each ends in a row that does not act. A
+ * row acts only on evidence that excludes a master which commits its clients' writes (S6). */
+#include "plan/diagnose.h"
+
+#include "plan/diagnose_text.h"
+#include "plan/sight.h"
+
+enum { REFUSED_SPAN_MS = 20, REFUSED_N = 2 };
+
+/* What the managers saw of the master. Counts are of managers, by their newest attempt. */
+struct tally {
+    unsigned majority;
+    unsigned heard;
+    unsigned alive;     /* Got an answer of any kind. */
+    unsigned ok;        /* Read it. */
+    unsigned read_only; /* Read it, and it was read-only. */
+    unsigned fails;     /* Got no answer. */
+    unsigned refused;   /* Refused twice, far enough apart. */
+    unsigned silent;    /* No answer for the timeout. */
+    int64_t refused_since_ms;   /* How long ago a majority had been refused for the first time. */
+    int64_t newest_alive_ms;    /* Age of the newest answer; INT64_MAX: none. */
+    const struct view_facts *facts; /* Of the newest successful probe, or NULL. */
+};
+
+/* What the followers know of the master. */
+struct witnesses {
+    unsigned lost;  /* Readable, and without the master. */
+    unsigned hears; /* Readable, and the master is there. */
+    unsigned stale; /* Readable, but what they said is too old to tell. */
+};
+
+/* The age below which 'need' of the 'n' ages lie above or at it: when the need-th manager joined in. */
+static int64_t nth_oldest(int64_t *ages, unsigned n, unsigned need)
+{
+    if (n < need || need == 0) return 0;
+    for (unsigned i = 1; i < n; i++) {
+        for (unsigned j = i; j > 0 && ages[j] > ages[j - 1]; j--) {
+            int64_t swap = ages[j];
+            ages[j] = ages[j - 1];
+            ages[j - 1] = swap;
+        }
+    }
+    return ages[need - 1];
+}
+
+static bool is_refused(const struct view_observation *o)
+{
+    return o->outcome == VIEW_REFUSED && o->refused_n >= REFUSED_N && o->refused_span_ms >= REFUSED_SPAN_MS;
+}
+
+static void count(struct tally *t, const struct fsm_cluster *cluster, const struct view_observation *o)
+{
+    if (sight_fails(cluster, o)) {
+        t->fails++;
+        if (o->failing_ms >= cluster->timeout_ms) t->silent++;
+        return;
+    }
+    if (o->age_ms < 0 || o->age_ms > sight_fresh_ms(cluster) || !view_outcome_is_alive(o->outcome)) return;
+    t->alive++;
+    if (o->age_ms < t->newest_alive_ms) t->newest_alive_ms = o->age_ms;
+    if (!sight_ok(cluster, o)) return;
+    t->ok++;
+    if (o->facts.read_only) t->read_only++;
+}
+
+static void tally_master(struct tally *t, const struct fsm_cluster *cluster, const struct view *view)
+{
+    int64_t refused[VIEW_MANAGERS_MAX];
+    *t = (struct tally){.majority = sight_majority(view), .newest_alive_ms = INT64_MAX};
+    for (uint8_t m = 0; m < view->managers_n; m++) {
+        const struct view_observation *o = &view->managers[m].servers[cluster->master];
+        if (!sight_heard(view, m)) continue;
+        t->heard++;
+        count(t, cluster, o);
+        if (sight_fails(cluster, o) && is_refused(o)) refused[t->refused++] = o->age_ms + o->refused_span_ms;
+    }
+    t->refused_since_ms = nth_oldest(refused, t->refused, t->majority);
+    const struct view_observation *best = sight_best(cluster, view, cluster->master);
+    t->facts = best != NULL ? &best->facts : NULL;
+}
+
+enum witness { WITNESS_NONE, WITNESS_STALE, WITNESS_LOST, WITNESS_HEARS };
+
+/* What 'server' says when its probe must be younger than 'within_ms'. A follower that cannot be read any more is no
+ * witness; one that could be read, but was not since, is stale. */
+static const struct view_channel *witness_channel(const struct fsm_cluster *cluster, const struct view *view,
+                                                  uint8_t server, int64_t within_ms, enum witness *witness)
+{
+    const struct view_observation *best = sight_best(cluster, view, server);
+    *witness = WITNESS_NONE;
+    if (best == NULL) return NULL;
+    if (best->age_ms > within_ms) {
+        if (!sight_failed_within(cluster, view, server, within_ms)) *witness = WITNESS_STALE;
+        return NULL;
+    }
+    return sight_channel_from(cluster, &best->facts, cluster->master);
+}
+
+/* Gone: the probe began after the refusals, and the receiver is not connected. */
+static enum witness witness_of_death(const struct fsm_cluster *cluster, const struct view *view, uint8_t server,
+                                     int64_t within_ms)
+{
+    enum witness witness;
+    const struct view_channel *ch = witness_channel(cluster, view, server, within_ms, &witness);
+    if (ch == NULL) return witness;
+    return ch->io == VIEW_IO_YES ? WITNESS_HEARS : WITNESS_LOST;
+}
+
+/* For how long nothing had arrived when the probe looked: what came since is unknown, so it does not count as silence. */
+static int64_t idle_when_probed_ms(const struct view_observation *o, const struct view_channel *ch)
+{
+    return ch->idle_ms < 0 ? -1 : ch->idle_ms - o->age_ms;
+}
+
+/* Silent: nothing arrived for the timeout, whatever the state of the connection. */
+static enum witness witness_of_silence(const struct fsm_cluster *cluster, const struct view *view, uint8_t server,
+                                       int64_t within_ms)
+{
+    enum witness witness;
+    const struct view_channel *ch = witness_channel(cluster, view, server, within_ms, &witness);
+    if (ch == NULL) return witness;
+    if (idle_when_probed_ms(sight_best(cluster, view, server), ch) >= cluster->timeout_ms) return WITNESS_LOST;
+    if (ch->io == VIEW_IO_YES) return ch->idle_ms >= 0 ? WITNESS_HEARS : WITNESS_STALE;
+    return ch->idle_ms < 0 ? WITNESS_LOST : WITNESS_STALE;
+}
+
+typedef enum witness witness_fn(const struct fsm_cluster *cluster, const struct view *view, uint8_t server,
+                                int64_t within_ms);
+
+static struct witnesses ask_followers(const struct fsm_cluster *cluster, const struct view *view, witness_fn *ask,
+                                      int64_t within_ms)
+{
+    struct witnesses w = {0};
+    for (uint8_t i = 0; i < cluster->servers_n; i++) {
+        if (i == cluster->master) continue;
+        switch (ask(cluster, view, i, within_ms)) {
+        case WITNESS_LOST: w.lost++; break;
+        case WITNESS_HEARS: w.hears++; break;
+        case WITNESS_STALE: w.stale++; break;
+        case WITNESS_NONE: break;
+        }
+    }
+    return w;
+}
+
+static bool all_lost(struct witnesses w)
+{
+    return w.lost > 0 && w.hears == 0 && w.stale == 0;
+}
+
+static bool is_gone(const struct fsm_cluster *cluster, const struct view *view, const struct tally *t)
+{
+    if (t->refused < t->majority) return false;
+    /* Somebody got an answer after the others were refused: contradiction, not death. */
+    if (t->newest_alive_ms < t->refused_since_ms) return false;
+    return all_lost(ask_followers(cluster, view, witness_of_death, t->refused_since_ms));
+}
+
+static bool is_silent(const struct fsm_cluster *cluster, const struct view *view, const struct tally *t)
+{
+    if (t->silent < t->majority) return false;
+    /* "Before acting the reachable ackers are asked": what followers say must be young against the timeout. */
+    return all_lost(ask_followers(cluster, view, witness_of_silence, (int64_t)cluster->timeout_ms / 4));
+}
+
+static bool is_blocked(const struct fsm_cluster *cluster, const struct tally *t)
+{
+    const struct fsm_reign *reign = fsm_reign_current(cluster);
+    if (t->alive < t->majority || t->facts == NULL) return false;
+    unsigned k = reign != NULL ? reign->k : 1;
+    return t->facts->source_enabled && t->facts->wait_sessions > 0 && t->facts->source_clients < k;
+}
+
+static bool is_heard_by_follower(const struct fsm_cluster *cluster, const struct view *view)
+{
+    return ask_followers(cluster, view, witness_of_silence, sight_fresh_ms(cluster)).hears > 0;
+}
+
+static enum diagnosis_row match(const struct fsm_cluster *cluster, const struct view *view, const struct tally *t)
+{
+    if (t->read_only >= t->majority) return DIAGNOSIS_RESTARTED;
+    if (is_blocked(cluster, t)) return DIAGNOSIS_BLOCKED;
+    if (t->alive >= t->majority && t->ok < t->majority) return DIAGNOSIS_ALARM;
+    if (t->ok >= t->majority) return DIAGNOSIS_OK;
+    if (is_gone(cluster, view, t)) return DIAGNOSIS_GONE;
+    if (is_silent(cluster, view, t)) return DIAGNOSIS_SILENT;
+    if (t->heard >= t->majority && t->fails > 0 && t->fails < t->majority) return DIAGNOSIS_MINORITY;
+    if (t->fails >= t->majority && is_heard_by_follower(cluster, view)) return DIAGNOSIS_RECEIVERS_ALIVE;
+    if (t->fails >= t->majority) return DIAGNOSIS_WAITING;
+    return DIAGNOSIS_BLIND;
+}
+
+static bool row_acts(enum diagnosis_row row)
+{
+    static const bool acts[] = {
+#define X(id, name, does_act, text) does_act,
+        DIAGNOSIS_ROWS(X)
+#undef X
+    };
+    MUST((size_t)row < ARRAY_LEN(acts));
+    return acts[row];
+}
+
+/* A follower that tries to reconnect, or that misses heartbeats: the earliest signs there are. */
+static bool has_lost_receiver(const struct fsm_cluster *cluster, const struct view *view)
+{
+    for (uint8_t i = 0; i < cluster->servers_n; i++) {
+        if (i == cluster->master || cluster->servers[i].state != SERVER_MEMBER) continue;
+        const struct view_observation *best = sight_best(cluster, view, i);
+        const struct view_channel *ch =
+            best != NULL ? sight_channel_from(cluster, &best->facts, cluster->master) : NULL;
+        if (ch == NULL) continue;
+        if (ch->io == VIEW_IO_CONNECTING) return true;
+        bool misses_heartbeats = ch->io == VIEW_IO_YES && ch->heartbeat_period_ms > 0 &&
+                                 ch->heartbeat_period_ms <= cluster->timeout_ms / 4 &&
+                                 idle_when_probed_ms(best, ch) >= cluster->timeout_ms / 2;
+        if (misses_heartbeats) return true;
+    }
+    return false;
+}
+
+static uint8_t declared_master(const struct fsm_cluster *cluster)
+{
+    for (uint8_t i = 0; i < cluster->servers_n; i++) {
+        if (cluster->servers[i].declared == ROLE_MASTER) return i;
+    }
+    return FSM_SERVER_NONE;
+}
+
+void diagnose(const struct fsm_cluster *cluster, const struct view *view, struct diagnosis *out)
+{
+    bool is_enrolled = cluster->epoch > 0 && cluster->master < cluster->servers_n;
+    *out = (struct diagnosis){.row = DIAGNOSIS_NOT_ENROLLED};
+    if (is_enrolled) {
+        struct tally t;
+        tally_master(&t, cluster, view);
+        out->row = cluster->paused ? DIAGNOSIS_PAUSED : match(cluster, view, &t);
+        out->suspicious = t.fails > 0 || has_lost_receiver(cluster, view);
+    } else if (cluster->paused) {
+        out->row = DIAGNOSIS_PAUSED;
+    }
+    out->acts = row_acts(out->row);
+    struct text evidence = TEXT_ON(out->evidence);
+    struct text change = TEXT_ON(out->change);
+    diagnosis_evidence(cluster, view, is_enrolled ? cluster->master : declared_master(cluster), &evidence);
+    diagnosis_change(cluster, view, out->row, &change);
+}
+
+/* What is wrong with a replica's channel from the master, by the order in which one would repair it. */
+static const char *channel_trouble(const struct view_channel *ch)
+{
+    if (ch == NULL) return "does not replicate from the master";
+    if (ch->io == VIEW_IO_NO) return "receiver stopped";
+    if (ch->io == VIEW_IO_CONNECTING) return "receiver cannot connect to the master";
+    if (!ch->applier) return ch->sql_errno != 0 ? "applier stopped on an error" : "applier stopped";
+    if (!ch->gtid) return "replicates without GTID";
+    return NULL;
+}
+
+static const char *unread_trouble(const struct view_observation *o)
+{
+    switch (o->outcome) {
+    case VIEW_NONE: return "not probed yet";
+    case VIEW_LOGIN_REFUSED: return "login refused: check the account in the credentials file";
+    case VIEW_TOO_MANY: return "too many connections";
+    case VIEW_UNSUPPORTED: return "version not supported";
+    case VIEW_UNREACHABLE: return "host unknown or unreachable";
+    case VIEW_OK:
+    case VIEW_REFUSED:
+    case VIEW_TIMED_OUT:
+    case VIEW_LOST:
+    case VIEW_FAILED:
+    case VIEW_OUTCOMES_N: break;
+    }
+    return "cannot be read";
+}
+
+const char *diagnose_server(const struct fsm_cluster *cluster, const struct view *view, uint8_t server)
+{
+    if (server >= cluster->servers_n || server == cluster->master) return NULL;
+    const struct view_observation *best = sight_best(cluster, view, server);
+    if (best == NULL) return unread_trouble(sight_self(view, server));
+    if (cluster->epoch == 0) return NULL;
+
+    const struct fsm_server *s = &cluster->servers[server];
+    const struct view_facts *facts = &best->facts;
+    const struct fsm_reign *reign = fsm_reign_current(cluster);
+    if (!facts->read_only) return "writable, but not the master";
+    if (s->identity[0] != '\0' && !text_equal(s->identity, facts->identity)) return "not the server that was enrolled";
+    const char *trouble = channel_trouble(sight_channel_from(cluster, facts, cluster->master));
+    if (trouble != NULL) return trouble;
+    bool is_acker = reign != NULL && fsm_set_has(reign->ackers, server);
+    if (is_acker && !facts->replica_on) return "an acker that does not acknowledge";
+    if (!is_acker && facts->replica_enabled) return "may acknowledge, but is no acker: its semi-sync flag is on";
+    if (is_acker && !facts->relay_durable) return "an acker without sync_relay_log=1";
+    return NULL;
+}

@@ -1,0 +1,343 @@
+/* FAILOVER: from an acting verdict to an open new master. PURE. Its first step is in plan/revoke.c.
+ *
+ * Happy path: REVOKE, APPLY (the candidate executes what it received), [CATCH_UP from the holder of the rest], PROMOTE,
+ * ESTABLISH (an acker attaches, the reign row is acknowledged), OPEN, REPOINT (the others follow), DONE.
+ * Failure modes: the acker does not attach (another one is listed and tried, then, unless the cluster is lossless, none);
+ * the holder is lost (set aside when the candidate proves all by itself); the candidate is lost (the plan fails, and the
+ * next one has to account for it); a replica does not follow (set aside). */
+#include "plan/choose.h"
+#include "plan/position.h"
+#include "plan/sight.h"
+#include "plan/work.h"
+
+enum {
+    ACKER_MS = 3000,        /* For an acker to attach, before the next one is tried. */
+    ACKER_LOST_MS = 200,    /* The same when its process is known to be gone. */
+    NO_ACKER_MS = 8000,     /* Before a reign begins without one, where that is allowed. */
+    LOST_MS = 3000,         /* Of no answer from the candidate or the holder. */
+    REPOINT_MS = 5000,      /* For replicas to follow. */
+};
+
+/* --- begin --- */
+
+static void say_no_candidate(struct work *w)
+{
+    struct text t = TEXT_ON(w->update->why);
+    text_addf(&t, "%s must be replaced, but nobody can be promoted:", work_name(w, w->cluster->master));
+    for (uint8_t i = 0; i < w->cluster->servers_n; i++) {
+        if (i == w->cluster->master) continue;
+        text_addf(&t, " %s: %s;", work_name(w, i), choose_problem(w, i));
+    }
+}
+
+static void propose_failover(struct work *w, uint8_t to, uint8_t acker)
+{
+    const struct diagnosis *d = &w->update->diagnosis;
+    struct fsm_cmd_plan_begin *b = &work_propose(w, CMD_PLAN_BEGIN)->u.plan_begin;
+    (void)TEXT_COPY(b->cluster, w->cluster->name);
+    b->kind = PLAN_FAILOVER;
+    b->epoch = w->cluster->epoch;
+    b->from = w->cluster->master;
+    b->to = to;
+    b->acker = acker;
+    (void)TEXT_COPY(b->verdict, diagnosis_name(d->row));
+    (void)TEXT_COPY(b->evidence, d->evidence);
+    WORK_WHY(w, "%s: %s replaces %s", diagnosis_text(d->row), work_name(w, to), work_name(w, b->from));
+}
+
+void failover_begin(struct work *w)
+{
+    int64_t ended_ms = work_ended_ms(w, false);
+    if (w->update->diagnosis.row == DIAGNOSIS_RESTARTED && ended_ms >= 0 && ended_ms <= sight_fresh_ms(w->cluster)) {
+        WORK_WHY(w, "read-only, but by a probe that may be older than its opening: looking again");
+        return;
+    }
+    uint8_t to = choose_candidate(w, w->cluster->backup, choose_reached(w));
+    if (to == FSM_SERVER_NONE) {
+        say_no_candidate(w);
+        return;
+    }
+    char missing[FSM_TEXT_SIZE];
+    struct text t = TEXT_ON(missing);
+    if (!choose_is_provable(w, to, &t)) {
+        WORK_WHY(w, "%s must be replaced, but no proof can be had: %s", work_name(w, w->cluster->master), missing);
+        return;
+    }
+    uint8_t acker = choose_acker(w, to, 0);
+    if (acker == FSM_SERVER_NONE && w->cluster->durability == DURABILITY_LOSSLESS) {
+        WORK_WHY(w, "%s could be promoted, but nobody could acknowledge for it, and the cluster is lossless: bring "
+                    "back a replica", work_name(w, to));
+        return;
+    }
+    propose_failover(w, to, acker);
+}
+
+/* --- steps --- */
+
+/* True when the leader has had no answer from 'server' for a while. */
+static bool is_lost(const struct work *w, uint8_t server, int64_t after_ms)
+{
+    const struct view_observation *o = sight_self(w->in->view, server);
+    return sight_fails(w->cluster, o) && o->failing_ms >= after_ms && work_step_ms(w) >= after_ms;
+}
+
+static const char *error_of(const struct work *w, uint8_t server, enum verb_kind kind)
+{
+    const struct verb_outcome *o = work_outcome(w, server, kind);
+    return o != NULL && o->error[0] != '\0' ? o->error : "no answer yet";
+}
+
+/* The candidate is lost, or says again and again that it cannot. Running and cancelled verbs only take their time. */
+static bool fail_if_stuck(struct work *w, enum verb_kind kind)
+{
+    uint8_t to = w->plan->to;
+    const struct verb_outcome *o = work_outcome(w, to, kind);
+    bool is_refused = o != NULL && o->state == VERB_STATE_FAILED && work_step_ms(w) >= WORK_GIVE_UP_MS;
+    if (!is_refused && !is_lost(w, to, LOST_MS)) return false;
+    struct text reason = work_fail(w);
+    if (is_refused) text_addf(&reason, "%s on %s fails: %s", verb_name(kind), work_name(w, to), o->error);
+    else text_addf(&reason, "the candidate %s is lost at step %s: bring it back", work_name(w, to),
+                   fsm_step_name(w->plan->step));
+    return true;
+}
+
+static void wait_for(struct work *w, uint8_t server, enum verb_kind kind)
+{
+    WORK_WHY(w, "%s: %s on %s (%s)", fsm_step_name(w->plan->step), verb_name(kind), work_name(w, server),
+             error_of(w, server, kind));
+}
+
+static void apply_step(struct work *w)
+{
+    uint8_t to = w->plan->to;
+    work_target(work_ask(w, to, VERB_APPLY), w->plan->found[to].received);
+    if (work_is_done(w, to, VERB_APPLY)) {
+        (void)work_advance(w, w->plan->holder != FSM_SERVER_NONE ? STEP_CATCH_UP : STEP_PROMOTE);
+    } else if (!fail_if_stuck(w, VERB_APPLY)) {
+        wait_for(w, to, VERB_APPLY);
+    }
+}
+
+/* True when all that was acknowledged is at the candidate itself, so that what only the holder has may be left (A4). */
+static bool can_do_without_holder(const struct work *w)
+{
+    const struct fsm_plan *p = w->plan;
+    if (p->accept_loss && p->by_operator) return true;
+    for (uint8_t i = 0; i < p->past_n; i++) {
+        const struct fsm_reign *r = &p->past[i];
+        if (r->master == p->to) continue;
+        if (!r->lossless || !fsm_set_has(r->ackers, p->to) || fsm_set_count(r->ackers) != r->k) return false;
+    }
+    return true;
+}
+
+static void leave_holder(struct work *w)
+{
+    uint8_t holder = w->plan->holder;
+    if (!can_do_without_holder(w) || holder == w->cluster->master) {
+        struct text reason = work_fail(w);
+        text_addf(&reason, "%s cannot fetch what only %s has: bring it back (%s)", work_name(w, w->plan->to),
+                  work_name(w, holder), error_of(w, w->plan->to, VERB_CATCH_UP));
+        return;
+    }
+    struct fsm_cmd_plan_step *step = work_advance(w, STEP_PROMOTE);
+    step->set_aside = FSM_BIT(holder);
+    struct text reason = TEXT_ON(step->reason);
+    text_addf(&reason, "has transactions that %s could not fetch from it; none was acknowledged: rebuild it",
+              work_name(w, w->plan->to));
+}
+
+static void catch_up_step(struct work *w)
+{
+    uint8_t to = w->plan->to;
+    struct verb *v = work_ask(w, to, VERB_CATCH_UP);
+    work_source(w, v, w->plan->holder);
+    work_target(v, w->plan->target);
+    if (work_is_done(w, to, VERB_CATCH_UP)) {
+        (void)work_advance(w, STEP_PROMOTE);
+    } else if (is_lost(w, to, LOST_MS)) {
+        (void)fail_if_stuck(w, VERB_CATCH_UP);
+    } else if (is_lost(w, w->plan->holder, LOST_MS) || work_step_ms(w) >= WORK_GIVE_UP_MS) {
+        leave_holder(w);
+    } else {
+        wait_for(w, to, VERB_CATCH_UP);
+    }
+}
+
+static bool needs_acker(const struct work *w)
+{
+    return w->cluster->durability == DURABILITY_LOSSLESS;
+}
+
+/* The acker to list with the reign: the plan's choice while it can, else the best one now. */
+static uint8_t acker_now(const struct work *w)
+{
+    uint8_t acker = w->plan->acker;
+    bool is_there = acker < w->cluster->servers_n && sight_reached(w->cluster, w->in->view, acker) &&
+                    w->cluster->servers[acker].state == SERVER_MEMBER && !w->cluster->servers[acker].maintenance;
+    return is_there ? acker : choose_acker(w, w->plan->to, 0);
+}
+
+static void promote_step(struct work *w)
+{
+    uint8_t to = w->plan->to;
+    work_target(work_ask(w, to, VERB_PROMOTE), w->plan->target);
+    if (!work_is_done(w, to, VERB_PROMOTE)) {
+        if (!fail_if_stuck(w, VERB_PROMOTE)) wait_for(w, to, VERB_PROMOTE);
+        return;
+    }
+    uint8_t acker = acker_now(w);
+    if (acker != FSM_SERVER_NONE || !needs_acker(w)) {
+        work_advance(w, STEP_ESTABLISH)->acker = acker;
+    } else if (work_step_ms(w) >= WORK_GIVE_UP_MS) {
+        struct text reason = work_fail(w);
+        text_addf(&reason, "nobody can acknowledge for %s, and the cluster is lossless: bring back a replica",
+                  work_name(w, to));
+    } else {
+        WORK_WHY(w, "%s is ready, but nobody can acknowledge for it: bring back a replica", work_name(w, to));
+    }
+}
+
+/* The acker does not attach: list another one, or none where that is allowed. True when it proposed. */
+static bool replace_acker(struct work *w)
+{
+    uint8_t acker = w->plan->acker;
+    if (acker == FSM_SERVER_NONE) return false;
+    bool is_late = work_step_ms(w) >= ACKER_MS || is_lost(w, acker, ACKER_LOST_MS);
+    if (!is_late || !sight_reached(w->cluster, w->in->view, w->plan->to)) return false;
+
+    uint8_t next = choose_acker(w, w->plan->to, FSM_BIT(acker));
+    if (next == FSM_SERVER_NONE && (needs_acker(w) || work_step_ms(w) < NO_ACKER_MS)) return false;
+    struct fsm_cmd_plan_step *step = work_advance(w, STEP_ESTABLISH);
+    step->acker = next;
+    struct text t = TEXT_ON(step->evidence);
+    text_addf(&t, "%s did not attach: %s\n", work_name(w, acker), error_of(w, acker, VERB_FOLLOW));
+    WORK_WHY(w, "%s does not attach to %s; %s is tried", work_name(w, acker), work_name(w, w->plan->to),
+             work_name(w, next));
+    return true;
+}
+
+static void establish_step(struct work *w)
+{
+    uint8_t to = w->plan->to, acker = w->plan->acker;
+    /* The reign row is asked for once the acker was seen; its own acknowledgement is the proof that counts. A row that
+     * was refused sends us back to look again who is attached. */
+    const struct verb_outcome *row = work_outcome(w, to, VERB_REIGN_ROW);
+    bool is_attached = work_is_done(w, to, VERB_ATTACHED) || (row != NULL && row->state != VERB_STATE_FAILED);
+    if (work_is_done(w, to, VERB_REIGN_ROW)) {
+        struct fsm_cmd_plan_step *step = work_advance(w, STEP_OPEN);
+        (void)TEXT_COPY(step->target, row->executed);
+        return;
+    }
+    if (acker != FSM_SERVER_NONE) {
+        struct verb *follow = work_ask(w, acker, VERB_FOLLOW);
+        work_source(w, follow, to);
+        if (follow != NULL) follow->is_acker = true;
+    }
+    enum verb_kind kind = is_attached ? VERB_REIGN_ROW : VERB_ATTACHED;
+    struct verb *v = work_ask(w, to, kind);
+    if (v != NULL) {
+        v->k = acker != FSM_SERVER_NONE ? 1 : 0;
+        (void)TEXT_COPY(v->master_name, work_name(w, to));
+    }
+    if (replace_acker(w) || is_lost(w, to, LOST_MS)) {
+        if (!w->update->propose) (void)fail_if_stuck(w, kind);
+        return;
+    }
+    wait_for(w, to, kind);
+}
+
+static void open_step(struct work *w)
+{
+    uint8_t to = w->plan->to;
+    struct verb *v = work_ask(w, to, VERB_OPEN);
+    if (v != NULL) v->k = w->plan->acker != FSM_SERVER_NONE ? 1 : 0;
+    if (work_is_done(w, to, VERB_OPEN)) {
+        (void)work_advance(w, STEP_REPOINT);
+    } else if (!fail_if_stuck(w, VERB_OPEN)) {
+        wait_for(w, to, VERB_OPEN);
+    }
+}
+
+/* --- repoint --- */
+
+static bool is_to_follow(const struct work *w, uint8_t server)
+{
+    const struct fsm_server *s = &w->cluster->servers[server];
+    if (server == w->plan->to || server == w->plan->acker || server == w->plan->from) return false;
+    return s->state == SERVER_MEMBER && !s->maintenance;
+}
+
+/* It has what the new master never had: it would stop, or diverge. */
+static bool is_ahead(const struct work *w, uint8_t server)
+{
+    const struct fsm_finding *f = &w->plan->found[server];
+    return f->set && !position_contains(w->cluster->flavour, w->plan->target, f->received);
+}
+
+/* Asks the others to follow. Returns those that do not yet; '*hopeless' those of them that never will. */
+static fsm_set ask_to_follow(struct work *w, fsm_set *hopeless)
+{
+    fsm_set missing = 0;
+    for (uint8_t i = 0; i < w->cluster->servers_n; i++) {
+        if (!is_to_follow(w, i) || work_is_done(w, i, VERB_FOLLOW)) continue;
+        missing |= FSM_BIT(i);
+        if (is_ahead(w, i)) {
+            *hopeless |= FSM_BIT(i);
+            continue;
+        }
+        work_source(w, work_ask(w, i, VERB_FOLLOW), w->plan->to);
+    }
+    return missing;
+}
+
+static void add_left_behind(const struct work *w, fsm_set missing, fsm_set hopeless, struct text *t)
+{
+    for (uint8_t i = 0; i < w->cluster->servers_n; i++) {
+        if (!fsm_set_has(missing, i)) continue;
+        if (fsm_set_has(hopeless, i)) {
+            text_addf(t, "%s has transactions that %s has not: rebuild it; ", work_name(w, i), work_name(w, w->plan->to));
+        } else {
+            text_addf(t, "%s did not follow %s in time (%s): repoint it by hand or rebuild it; ", work_name(w, i),
+                      work_name(w, w->plan->to), error_of(w, i, VERB_FOLLOW));
+        }
+    }
+}
+
+static void repoint_step(struct work *w)
+{
+    fsm_set hopeless = 0;
+    (void)work_ask(w, w->plan->to, VERB_CLEAR);
+    fsm_set missing = ask_to_follow(w, &hopeless);
+    bool is_all = (missing & ~hopeless) == 0 && work_is_done(w, w->plan->to, VERB_CLEAR);
+    /* The new master is open: nothing is worth waiting for when it must be replaced itself. */
+    bool is_time = work_step_ms(w) >= REPOINT_MS || w->update->diagnosis.acts;
+    if (!is_all && !is_time) {
+        WORK_WHY(w, "%s is open; the others are made to follow it", work_name(w, w->plan->to));
+        return;
+    }
+    struct fsm_cmd_plan_step *step = work_advance(w, STEP_DONE);
+    step->set_aside = missing;
+    struct text reason = TEXT_ON(step->reason);
+    add_left_behind(w, missing, hopeless, &reason);
+}
+
+void failover_step(struct work *w)
+{
+    switch (w->plan->step) {
+    case STEP_REVOKE: revoke_step(w); return;
+    case STEP_APPLY: apply_step(w); return;
+    case STEP_CATCH_UP: catch_up_step(w); return;
+    case STEP_PROMOTE: promote_step(w); return;
+    case STEP_ESTABLISH: establish_step(w); return;
+    case STEP_OPEN: open_step(w); return;
+    case STEP_REPOINT: repoint_step(w); return;
+    case STEP_PREPARE:
+    case STEP_VERIFY:
+    case STEP_SHUT:
+    case STEP_DONE:
+    case fsm_step_none:
+    case fsm_step_count: break;
+    }
+    WORK_WHY(w, "a failover has no step %s", fsm_step_name(w->plan->step));
+}

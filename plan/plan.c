@@ -1,0 +1,80 @@
+/* One update of one cluster: carry the running plan on, or begin one, or say why not. PURE.
+ *
+ * Failure modes: the round's clock is in doubt (diagnose only); a server holds a greater token than ours (we are the
+ * deposed leader: nothing more is asked); a plan failed lately (back off). */
+#include "plan/work.h"
+
+#include <string.h>
+
+#include "plan/choose.h"
+#include "plan/sight.h"
+
+/* A server that holds a greater token than the plan's: somebody newer acts. */
+static uint8_t stale_server(const struct work *w)
+{
+    for (uint8_t i = 0; i < w->cluster->servers_n; i++) {
+        const struct verb_outcome *o = &w->in->outcomes[i];
+        if (o->kind != VERB_none && o->token == w->plan->token && o->stale) return i;
+    }
+    return FSM_SERVER_NONE;
+}
+
+static void carry_on(struct work *w)
+{
+    uint8_t stale = stale_server(w);
+    if (stale != FSM_SERVER_NONE) {
+        WORK_WHY(w, "%s holds a greater token than plan %llu: this leader is deposed and does nothing more",
+                 work_name(w, stale), (unsigned long long)w->plan->token);
+        return;
+    }
+    switch (w->plan->kind) {
+    case PLAN_ENROL: enrol_step(w); return;
+    case PLAN_FAILOVER: failover_step(w); return;
+    case PLAN_CLOSE: close_step(w); return;
+    case fsm_plan_kind_none:
+    case fsm_plan_kind_count: break;
+    }
+    WORK_WHY(w, "this version does not know the kind of plan %llu", (unsigned long long)w->plan->token);
+}
+
+static void begin(struct work *w)
+{
+    int64_t failed_ms = work_ended_ms(w, true);
+    const struct diagnosis *d = &w->update->diagnosis;
+    if (w->cluster->paused) {
+        WORK_WHY(w, "paused by an operator");
+    } else if (failed_ms >= 0 && failed_ms < WORK_BACKOFF_MS) {
+        WORK_WHY(w, "the last plan failed: the next one begins after a pause of %d s", WORK_BACKOFF_MS / 1000);
+        w->update->wake_ms = WORK_BACKOFF_MS - failed_ms;
+    } else if (w->cluster->epoch == 0) {
+        enrol_begin(w);
+    } else if (d->acts) {
+        failover_begin(w);
+    } else if (!close_begin(w)) {
+        WORK_WHY(w, "%s: %s", diagnosis_name(d->row), diagnosis_text(d->row));
+    }
+}
+
+void plan_step(const struct plan_input *input, struct plan_update *update)
+{
+    MUST(input->cluster < FSM_CLUSTERS_MAX);
+    const struct fsm_cluster *cluster = &input->state->clusters[input->cluster];
+    struct work w = {.in = input, .cluster = cluster, .update = update};
+    memset(update, 0, sizeof(*update));
+    if (!cluster->used) {
+        WORK_WHY(&w, "no such cluster");
+        return;
+    }
+    if (cluster->plan != 0) w.plan = fsm_plan_find(input->state, cluster->plan);
+    diagnose(cluster, input->view, &update->diagnosis);
+    if (w.plan != NULL) update->diagnosis.suspicious = true; /* Its steps wait for what the probes will tell. */
+    if (update->diagnosis.suspicious) update->wake_ms = WORK_WAKE_MS;
+
+    if (!input->may_act) {
+        WORK_WHY(&w, "the clock of this round is in doubt: observed, not acted");
+    } else if (w.plan != NULL) {
+        carry_on(&w);
+    } else {
+        begin(&w);
+    }
+}

@@ -1,0 +1,17 @@
+/* Positions as text, whatever the flavour: the algebra of mysql/gtid.h behind one door. PURE. Private to plan/. */
+#ifndef REGENT_PLAN_POSITION_H
+#define REGENT_PLAN_POSITION_H
+
+#include "fsm/state.h"
+
+/* True when 'text' can be read as a position of that flavour (empty: the empty position). */
+bool position_is_valid(enum fsm_flavour flavour, const char *text);
+
+/* True when 'a' contains all of 'b'. False when one of them cannot be read. */
+bool position_contains(enum fsm_flavour flavour, const char *a, const char *b);
+
+/* into := into union 'add', in canonical text. Returns false, with 'into' unchanged, when one cannot be read or the
+ * union does not fit. */
+bool position_add(enum fsm_flavour flavour, char into[FSM_GTID_SIZE], const char *add);
+
+#endif

@@ -1,0 +1,286 @@
+/* REVOKE, the first step of a failover: end every listed reign, read what was received, choose (A3, A4, A8). PURE.
+ *
+ * Happy path: REVOKE is asked of all ackers of all listed reigns (needed) and of every other follower (wished for), in
+ * parallel. When every reign is fenced, the others have a short while; then the union of what was received is the
+ * target, the candidate is confirmed, and APPLY begins. A master that still answers is asked to CLOSE; when an operator
+ * replaces a living one, first, with its ackers attached, so that commits that wait are acknowledged.
+ * Failure modes: an acker cannot be reached (the plan fails after a while and names it, unless the master itself was
+ * closed and holds all it acknowledged); the candidate cannot be reached (another one is taken); received positions
+ * contradict (what no acker has is set aside). */
+#include <string.h>
+
+#include "plan/choose.h"
+#include "plan/position.h"
+#include "plan/sight.h"
+#include "plan/work.h"
+
+enum {
+    WISHED_MS = 300,   /* For followers that prove nothing, after the needed ones are done. */
+    DRAIN_MS = 500,    /* For the candidate to receive the end of a closed master. */
+    NO_PROOF_MS = 3000 /* Before an operator's --accept-loss is made use of. */
+};
+
+struct revoke {
+    fsm_set ackers;  /* Of all listed reigns. */
+    fsm_set asked;   /* Servers that were asked something. */
+    fsm_set done;    /* Followers that are revoked and have said what they received. */
+    bool is_closed;  /* The old master is. */
+    int64_t last_ms; /* Age of the youngest outcome that is needed. */
+    struct fsm_finding found[FSM_SERVERS_MAX];
+    char target[FSM_GTID_SIZE];
+    fsm_set set_aside;
+};
+
+static uint8_t old_master(const struct work *w)
+{
+    return w->plan->from;
+}
+
+/* --- asking --- */
+
+static bool is_ours(const struct work *w, uint8_t server)
+{
+    return text_equal(sight_self(w->in->view, server)->facts.identity, w->cluster->servers[server].identity);
+}
+
+static bool can_be_closed(const struct work *w)
+{
+    return sight_reached(w->cluster, w->in->view, old_master(w)) && is_ours(w, old_master(w));
+}
+
+static void ask_followers(struct work *w, struct revoke *r)
+{
+    for (uint8_t i = 0; i < w->cluster->servers_n; i++) {
+        const struct fsm_server *s = &w->cluster->servers[i];
+        bool is_wished = s->state == SERVER_MEMBER && !s->maintenance && sight_reached(w->cluster, w->in->view, i);
+        if (i == old_master(w) || s->identity[0] == '\0') continue;
+        if (!fsm_set_has(r->ackers, i) && !is_wished) continue;
+        r->asked |= FSM_BIT(i);
+        (void)work_ask(w, i, VERB_REVOKE);
+    }
+}
+
+/* True while an operator's replacement of a living master still has to close it, or lets its end flow out. */
+static bool is_closing_first(struct work *w)
+{
+    uint8_t from = old_master(w);
+    if (!w->plan->by_operator) return false;
+    if (!work_is_done(w, from, VERB_CLOSE)) {
+        WORK_WHY(w, "ending the clients of %s and making it read-only before anything else", work_name(w, from));
+        return can_be_closed(w);
+    }
+    const struct verb_outcome *o = work_outcome(w, from, VERB_CLOSE);
+    WORK_WHY(w, "%s is closed; %s receives the rest", work_name(w, from), work_name(w, w->plan->to));
+    return o->age_ms < DRAIN_MS &&
+           !position_contains(w->cluster->flavour, choose_received(w, w->plan->to), o->executed);
+}
+
+/* --- what was found --- */
+
+static void find(const struct work *w, struct revoke *r, uint8_t server, const struct verb_outcome *o)
+{
+    struct fsm_finding *f = &r->found[server];
+    (void)TEXT_COPY(f->received, o->received);
+    (void)TEXT_COPY(f->executed, o->executed);
+    /* Executed is received, whatever the relay log still says of it. */
+    f->set = position_add(w->cluster->flavour, f->received, o->executed);
+}
+
+static void find_all(const struct work *w, struct revoke *r)
+{
+    r->last_ms = INT64_MAX;
+    for (uint8_t i = 0; i < w->cluster->servers_n; i++) {
+        if (i == old_master(w) || !work_is_done(w, i, VERB_REVOKE)) continue;
+        const struct verb_outcome *o = work_outcome(w, i, VERB_REVOKE);
+        find(w, r, i, o);
+        if (!r->found[i].set) continue;
+        r->done |= FSM_BIT(i);
+        if (fsm_set_has(r->ackers, i) && o->age_ms < r->last_ms) r->last_ms = o->age_ms;
+    }
+    if (!work_is_done(w, old_master(w), VERB_CLOSE)) return;
+    const struct verb_outcome *o = work_outcome(w, old_master(w), VERB_CLOSE);
+    find(w, r, old_master(w), o);
+    r->is_closed = r->found[old_master(w)].set;
+    if (r->is_closed && o->age_ms < r->last_ms) r->last_ms = o->age_ms;
+}
+
+/* The layer on which a promotion of 'to' would rest; none: not proven (yet). */
+static enum fsm_fence fence_of(const struct work *w, const struct revoke *r, uint8_t to)
+{
+    enum fsm_fence fence = FENCE_F1_ACKS_REVOKED;
+    for (uint8_t i = 0; i < w->cluster->reigns_n; i++) {
+        const struct fsm_reign *reign = &w->cluster->reigns[i];
+        if (reign->master == to || choose_acks_revoked(w->cluster, reign, r->done)) continue;
+        if (reign->master != old_master(w) || !r->is_closed) return fsm_fence_none;
+        fence = FENCE_F2_CLOSED;
+    }
+    return fence;
+}
+
+/* --- the choice (A4) --- */
+
+static bool add_found(const struct work *w, struct revoke *r, fsm_set servers)
+{
+    r->target[0] = '\0';
+    for (uint8_t i = 0; i < w->cluster->servers_n; i++) {
+        if (!fsm_set_has(servers, i)) continue;
+        if (!position_add(w->cluster->flavour, r->target, r->found[i].received)) return false;
+    }
+    return true;
+}
+
+static bool has_target(const struct work *w, const struct revoke *r, uint8_t server)
+{
+    return position_contains(w->cluster->flavour, r->found[server].received, r->target);
+}
+
+/* The server from which the candidate can fetch the target: best one that has executed it all already. */
+static uint8_t find_holder(const struct work *w, const struct revoke *r, uint8_t to, fsm_set among)
+{
+    uint8_t holder = FSM_SERVER_NONE;
+    for (uint8_t i = 0; i < w->cluster->servers_n; i++) {
+        const struct fsm_server *s = &w->cluster->servers[i];
+        if (i == to || !fsm_set_has(among, i) || s->state != SERVER_MEMBER || !has_target(w, r, i)) continue;
+        if (position_contains(w->cluster->flavour, r->found[i].executed, r->target)) return i;
+        if (holder == FSM_SERVER_NONE) holder = i;
+    }
+    return holder;
+}
+
+/* Fills r->target and the holder ('*holder' FSM_SERVER_NONE: the candidate has it all). Returns false when what was
+ * received contradicts so that nobody has the union. */
+static bool choose_target(const struct work *w, struct revoke *r, enum fsm_fence fence, uint8_t to, uint8_t *holder)
+{
+    /* A closed master is asked for the end only where no acker proves it; else its tail was never acknowledged. */
+    fsm_set sources = r->done | (fence == FENCE_F2_CLOSED ? FSM_BIT(old_master(w)) : 0);
+    *holder = FSM_SERVER_NONE;
+    if (!add_found(w, r, sources)) return false;
+    if (has_target(w, r, to)) return true;
+    *holder = find_holder(w, r, to, sources);
+    if (*holder != FSM_SERVER_NONE) return true;
+
+    /* Nobody has the union: a follower that proves nothing has something of its own. It is left behind. */
+    fsm_set kept = sources & (r->ackers | FSM_BIT(to) | FSM_BIT(old_master(w)));
+    if (!add_found(w, r, kept)) return false;
+    for (uint8_t i = 0; i < w->cluster->servers_n; i++) {
+        if (!fsm_set_has(sources & ~kept, i)) continue;
+        if (!position_contains(w->cluster->flavour, r->target, r->found[i].received)) r->set_aside |= FSM_BIT(i);
+    }
+    if (has_target(w, r, to)) return true;
+    *holder = find_holder(w, r, to, sources & ~r->set_aside);
+    return *holder != FSM_SERVER_NONE;
+}
+
+static void add_evidence(const struct work *w, const struct revoke *r, struct fsm_cmd_plan_step *step)
+{
+    struct text t = TEXT_ON(step->evidence);
+    for (uint8_t i = 0; i < w->cluster->servers_n; i++) {
+        const struct fsm_finding *f = &r->found[i];
+        if (f->set) text_addf(&t, "%s: received %s, executed %s\n", work_name(w, i), f->received, f->executed);
+    }
+    if (r->set_aside == 0) return;
+    struct text reason = TEXT_ON(step->reason);
+    text_add(&reason, "has transactions that no acker has: rebuild it from the new master");
+}
+
+static void fail_diverged(struct work *w)
+{
+    struct text reason = work_fail(w);
+    text_addf(&reason, "what the followers received contradicts, so nobody can be promoted without loss: compare the "
+                       "positions, quarantine the wrong one, or regent failover %s --accept-loss", w->cluster->name);
+}
+
+/* Ends the step: all that can be known is known. */
+static void end_revoke(struct work *w, struct revoke *r, uint8_t to)
+{
+    enum fsm_fence fence = fence_of(w, r, to);
+    struct fsm_cmd_plan_step *step = work_advance(w, STEP_APPLY);
+    step->to = to;
+    if (!choose_target(w, r, fence, to, &step->holder)) {
+        memset(step, 0, sizeof(*step));
+        fail_diverged(w);
+        return;
+    }
+    step->fence = fence;
+    step->revoked = r->done & r->ackers;
+    step->acker = choose_acker(w, to, r->set_aside);
+    step->set_aside = r->set_aside;
+    memcpy(step->found, r->found, sizeof(step->found));
+    (void)TEXT_COPY(step->target, r->target);
+    add_evidence(w, r, step);
+}
+
+/* --- the step --- */
+
+static void add_missing(const struct work *w, const struct revoke *r, struct text *t)
+{
+    for (uint8_t i = 0; i < w->cluster->servers_n; i++) {
+        if (!fsm_set_has(r->ackers & ~r->done, i) || i == old_master(w)) continue;
+        const struct verb_outcome *o = work_outcome(w, i, VERB_REVOKE);
+        text_addf(t, "%s (%s); ", work_name(w, i), o != NULL && o->error[0] != '\0' ? o->error : "no answer yet");
+    }
+}
+
+static void give_up(struct work *w, const struct revoke *r, uint8_t to)
+{
+    struct text reason = work_fail(w);
+    if ((r->ackers & ~r->done) == 0) {
+        text_addf(&reason, "every acker is revoked, but %s cannot be promoted: %s", work_name(w, w->plan->to),
+                  to != FSM_SERVER_NONE ? "nobody can acknowledge for it: bring back a replica"
+                                        : "bring it back, or name another one");
+        return;
+    }
+    text_add(&reason, "bring back the ackers that prove what was acknowledged: ");
+    add_missing(w, r, &reason);
+    text_addf(&reason, "or the old master %s", work_name(w, old_master(w)));
+}
+
+static uint8_t candidate(const struct work *w, const struct revoke *r)
+{
+    uint8_t to = choose_candidate(w, w->plan->to, r->done);
+    /* What an operator asked for is done or refused, not replaced. */
+    return w->plan->by_operator && to != w->plan->to ? FSM_SERVER_NONE : to;
+}
+
+static bool is_ready(const struct work *w, const struct revoke *r, uint8_t to)
+{
+    bool is_lossless = w->cluster->durability == DURABILITY_LOSSLESS;
+    if (to == FSM_SERVER_NONE) return false;
+    if (is_lossless && choose_acker(w, to, 0) == FSM_SERVER_NONE) return false;
+    if (fence_of(w, r, to) == fsm_fence_none) {
+        return w->plan->accept_loss && w->plan->by_operator && work_step_ms(w) >= NO_PROOF_MS;
+    }
+    fsm_set answered = r->done | (r->is_closed ? FSM_BIT(old_master(w)) : 0);
+    if ((r->asked & ~answered) == 0) return true;
+    return (r->last_ms == INT64_MAX ? work_step_ms(w) : r->last_ms) >= WISHED_MS;
+}
+
+void revoke_step(struct work *w)
+{
+    struct revoke r = {.ackers = choose_ackers(w->cluster)};
+    if (can_be_closed(w)) {
+        r.asked |= FSM_BIT(old_master(w));
+        (void)work_ask(w, old_master(w), VERB_CLOSE);
+    }
+    if (is_closing_first(w)) {
+        if (work_step_ms(w) < WORK_GIVE_UP_MS) return;
+        const struct verb_outcome *o = work_outcome(w, old_master(w), VERB_CLOSE);
+        struct text reason = work_fail(w);
+        text_addf(&reason, "%s answers, but could not be closed: %s", work_name(w, old_master(w)),
+                  o != NULL ? o->error : "no answer");
+        return;
+    }
+    ask_followers(w, &r);
+    find_all(w, &r);
+    uint8_t to = candidate(w, &r);
+    if (is_ready(w, &r, to)) {
+        end_revoke(w, &r, to);
+    } else if (work_step_ms(w) >= WORK_GIVE_UP_MS) {
+        give_up(w, &r, to);
+    } else {
+        struct text why = TEXT_ON(w->update->why);
+        text_add(&why, "ending the reign of ");
+        text_addf(&why, "%s; missing: ", work_name(w, old_master(w)));
+        add_missing(w, &r, &why);
+    }
+}
