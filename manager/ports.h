@@ -28,17 +28,25 @@ typedef void port_proposed_fn(void *arg, int status, const struct fsm_result *re
 struct ports_consensus {
     bool (*is_established)(void *ctx, uint64_t *term); /* Leader with a barrier of its term applied. */
     const struct fsm_state *(*state)(void *ctx);
-    /* Encodes, proposes, repeats with the same request id when the outcome is unknown and it is leader again. */
+    /* Encodes and proposes once. status -EIO: unknown; propose again with the same request id, or read the state again. */
     int (*propose)(void *ctx, const struct fsm_command *command, port_proposed_fn *done, void *arg);
 };
 
 typedef void port_answer_fn(void *arg, const struct db_result *result);
 
+struct port_request {
+    uint8_t cluster, server;
+    enum port_session session;
+    const char *sql; /* Borrowed until query() returns. */
+    uint32_t deadline_ms;
+    port_answer_fn *done; /* Once, later. */
+    void *arg;
+};
+
 struct ports_servers {
-    /* Sends 'sql' to a server of a cluster over the session of that kind. One outstanding request a session. Returns
-     * 0; -EBUSY; -ENOENT when the cluster's credentials cannot be read (text in the log). */
-    int (*query)(void *ctx, uint8_t cluster, uint8_t server, enum port_session session, const char *sql,
-                 uint32_t deadline_ms, port_answer_fn *done, void *arg);
+    /* Sends a request to a server of a cluster over the session of that kind. One outstanding request a session.
+     * Returns 0; -EBUSY; -ENOENT when the cluster's credentials cannot be read (text in the log). */
+    int (*query)(void *ctx, const struct port_request *request);
     void (*drop)(void *ctx, uint8_t cluster, uint8_t server, enum port_session session);
     /* Replication account of the cluster; borrowed until the next call. False when it cannot be read. */
     bool (*replication_account)(void *ctx, uint8_t cluster, const char **user, const char **password);

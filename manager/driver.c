@@ -1,0 +1,248 @@
+/* Leader driver. See driver.h. */
+#include "manager/driver.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    DRIVER_ROUND_MS = 250,       /* A cluster is looked at no less often. */
+    DRIVER_LAG_MAX_MS = 1000,    /* DESIGN §4.5. */
+    DRIVER_VERDICT_HOLD_MS = 1000,  /* A verdict without a plan is told when it has held for so long, */
+    DRIVER_VERDICT_PAUSE_MS = 5000, /* and no more often than this. */
+};
+
+struct driver_cluster {
+    struct driver *owner;
+    uint8_t cluster;
+    bool proposing;
+    struct mono due_at;
+    uint64_t token; /* Running plan and step, as last seen, */
+    enum fsm_step step;
+    struct mono step_at; /* and since when this leader drives it. */
+    enum diagnosis_row row, told; /* Verdict now, and told last. */
+    struct mono row_at, told_at;
+    struct plan_update update;
+};
+
+struct driver {
+    const struct ports *ports;
+    struct observe *observe;
+    struct execute *execute;
+    bool led;        /* In the last round. */
+    uint64_t term;
+    uint64_t client; /* Random: this process. */
+    uint64_t seq;
+    struct mono ran_at;
+    struct wall ran_wall;
+    bool poked[FSM_CLUSTERS_MAX];
+    struct driver_cluster *clusters[FSM_CLUSTERS_MAX];
+};
+
+struct driver *driver_new(const struct ports *ports, struct observe *observe, struct execute *execute)
+{
+    struct driver *d = calloc(1, sizeof *d);
+    if (!d) return NULL;
+    d->ports = ports;
+    d->observe = observe;
+    d->execute = execute;
+    d->client = ports->clock.random(ports->ctx) | 1;
+    return d;
+}
+
+void driver_free(struct driver *driver)
+{
+    if (!driver) return;
+    for (uint8_t c = 0; c < FSM_CLUSTERS_MAX; c++) free(driver->clusters[c]);
+    free(driver);
+}
+
+void driver_poke(struct driver *driver, uint8_t cluster)
+{
+    MUST(cluster < FSM_CLUSTERS_MAX);
+    driver->poked[cluster] = true;
+}
+
+void driver_poke_all(struct driver *driver)
+{
+    for (uint8_t c = 0; c < FSM_CLUSTERS_MAX; c++) driver->poked[c] = true;
+}
+
+struct fsm_request_id driver_request_id(struct driver *driver)
+{
+    return (struct fsm_request_id){driver->client, ++driver->seq};
+}
+
+/* --- proposals ------------------------------------------------------------------------------------------------- */
+
+static void proposed(void *arg, int status, const struct fsm_result *result)
+{
+    struct driver_cluster *dc = arg;
+    (void)status; /* Known or not: the state is read again, and the planner decides anew. */
+    (void)result;
+    dc->proposing = false;
+    dc->owner->poked[dc->cluster] = true;
+    dc->owner->ports->clock.wake_at(dc->owner->ports->ctx, dc->owner->ports->clock.now(dc->owner->ports->ctx));
+}
+
+static void propose(struct driver *d, struct driver_cluster *dc, struct fsm_command *command)
+{
+    command->id = driver_request_id(d);
+    command->time = d->ports->clock.wall(d->ports->ctx);
+    dc->proposing = d->ports->consensus.propose(d->ports->ctx, command, proposed, dc) == 0;
+    if (!dc->proposing) dc->due_at = mono_add_ms(d->ports->clock.now(d->ports->ctx), 20);
+}
+
+/* Tells a verdict that calls for no plan, so that `events` shows why nothing was done. */
+static bool verdict_is_to_be_told(struct driver_cluster *dc, struct mono now)
+{
+    if (dc->update.diagnosis.row != dc->row) {
+        dc->row = dc->update.diagnosis.row;
+        dc->row_at = now;
+    }
+    if (dc->row == dc->told || dc->update.diagnosis.acts) return false;
+    if (mono_since_ms(now, dc->row_at) < DRIVER_VERDICT_HOLD_MS) return false;
+    return !mono_is_set(dc->told_at) || mono_since_ms(now, dc->told_at) >= DRIVER_VERDICT_PAUSE_MS;
+}
+
+static void tell_verdict(struct driver *d, struct driver_cluster *dc, struct mono now)
+{
+    const struct fsm_cluster *cluster = &d->ports->consensus.state(d->ports->ctx)->clusters[dc->cluster];
+    struct fsm_command *command = &dc->update.command;
+    memset(command, 0, sizeof *command);
+    command->kind = CMD_EVENT;
+    struct fsm_cmd_event *event = &command->u.event;
+    TEXT_COPY(event->cluster, cluster->name);
+    TEXT_COPY(event->kind, "verdict");
+    struct text text = TEXT_ON(event->text);
+    text_addf(&text, "%s: %s", diagnosis_name(dc->row), diagnosis_text(dc->row));
+    TEXT_COPY(event->evidence, dc->update.diagnosis.evidence);
+    dc->told = dc->row;
+    dc->told_at = now;
+    propose(d, dc, command);
+}
+
+/* --- rounds ---------------------------------------------------------------------------------------------------- */
+
+static struct driver_cluster *cluster_of(struct driver *d, uint8_t c)
+{
+    if (d->clusters[c]) return d->clusters[c];
+    struct driver_cluster *dc = calloc(1, sizeof *dc);
+    MUST(dc); /* One of at most 64; a leader without memory must not pretend to watch. */
+    dc->owner = d;
+    dc->cluster = c;
+    dc->row = dc->told = DIAGNOSIS_OK;
+    d->clusters[c] = dc;
+    return dc;
+}
+
+static void follow_step(struct driver_cluster *dc, const struct fsm_state *state, struct mono now)
+{
+    const struct fsm_cluster *cluster = &state->clusters[dc->cluster];
+    const struct fsm_plan *plan = cluster->plan ? fsm_plan_find(state, cluster->plan) : NULL;
+    uint64_t token = plan ? plan->token : 0;
+    enum fsm_step step = plan ? plan->step : 0;
+    if (token == dc->token && step == dc->step) return;
+    dc->token = token;
+    dc->step = step;
+    dc->step_at = now;
+}
+
+static bool fill_input(struct driver *d, struct driver_cluster *dc, struct plan_input *in, struct mono now)
+{
+    memset(in, 0, sizeof *in);
+    in->state = d->ports->consensus.state(d->ports->ctx);
+    in->cluster = dc->cluster;
+    in->view = observe_view(d->observe, dc->cluster);
+    if (!in->view) return false;
+    follow_step(dc, in->state, now);
+    in->outcomes = execute_outcomes(d->execute, dc->cluster);
+    in->step_ms = dc->token ? mono_since_ms(now, dc->step_at) : 0;
+    in->wall = d->ports->clock.wall(d->ports->ctx);
+    for (uint8_t i = 0; i < FSM_SERVERS_MAX; i++)
+        for (unsigned k = 0; k < 2; k++) in->random[i][k] = d->ports->clock.random(d->ports->ctx);
+    return true;
+}
+
+static void cluster_round(struct driver *d, uint8_t c, bool may_act, struct mono now)
+{
+    struct driver_cluster *dc = cluster_of(d, c);
+    if (dc->proposing) return;
+    bool due = d->poked[c] || !mono_before(now, dc->due_at);
+    if (!due) {
+        d->ports->clock.wake_at(d->ports->ctx, dc->due_at);
+        return;
+    }
+    d->poked[c] = false;
+    dc->due_at = mono_add_ms(now, DRIVER_ROUND_MS);
+    struct plan_input input;
+    if (fill_input(d, dc, &input, now)) {
+        input.may_act = may_act;
+        plan_step(&input, &dc->update);
+        observe_suspect(d->observe, c, dc->update.diagnosis.suspicious);
+        if (dc->update.wake_ms > 0 && dc->update.wake_ms < DRIVER_ROUND_MS)
+            dc->due_at = mono_add_ms(now, dc->update.wake_ms);
+        if (dc->update.propose) {
+            propose(d, dc, &dc->update.command);
+        } else if (verdict_is_to_be_told(dc, now) && dc->token == 0) {
+            tell_verdict(d, dc, now);
+        }
+        for (uint8_t i = 0; !dc->proposing && i < dc->update.verbs_n; i++) execute_verb(d->execute, &dc->update.verbs[i]);
+    }
+    if (!dc->proposing) d->ports->clock.wake_at(d->ports->ctx, dc->due_at);
+}
+
+/* False when time can not be trusted in this round. */
+static bool time_is_sane(struct driver *d, struct mono now)
+{
+    struct wall wall = d->ports->clock.wall(d->ports->ctx);
+    int64_t since_us = now.us - d->ran_at.us;
+    int64_t drift_us = (wall.us - d->ran_wall.us) - since_us;
+    bool first = !mono_is_set(d->ran_at);
+    d->ran_at = now;
+    d->ran_wall = wall;
+    if (first) return true;
+    return since_us <= DRIVER_LAG_MAX_MS * 1000 && drift_us <= DRIVER_LAG_MAX_MS * 1000 &&
+           drift_us >= -DRIVER_LAG_MAX_MS * 1000;
+}
+
+static void lose_leadership(struct driver *d)
+{
+    execute_cancel_all(d->execute);
+    for (uint8_t c = 0; c < FSM_CLUSTERS_MAX; c++) {
+        observe_suspect(d->observe, c, false);
+        if (d->clusters[c]) d->clusters[c]->token = 0;
+    }
+}
+
+void driver_run(struct driver *driver)
+{
+    struct driver *d = driver;
+    struct mono now = d->ports->clock.now(d->ports->ctx);
+    uint64_t term = 0;
+    bool leads = d->ports->consensus.is_established(d->ports->ctx, &term);
+    bool may_act = time_is_sane(d, now);
+    if (d->led && (!leads || term != d->term)) lose_leadership(d);
+    if (leads && (!d->led || term != d->term)) driver_poke_all(d);
+    d->led = leads;
+    d->term = term;
+    d->ports->clock.wake_at(d->ports->ctx, mono_add_ms(now, DRIVER_ROUND_MS));
+    if (!leads) return;
+    const struct fsm_state *state = d->ports->consensus.state(d->ports->ctx);
+    for (uint8_t c = 0; c < FSM_CLUSTERS_MAX; c++)
+        if (state->clusters[c].used) cluster_round(d, c, may_act, now);
+}
+
+const struct plan_update *driver_update(const struct driver *driver, uint8_t cluster)
+{
+    if (!driver->led || cluster >= FSM_CLUSTERS_MAX || !driver->clusters[cluster]) return NULL;
+    return &driver->clusters[cluster]->update;
+}
+
+bool driver_input(struct driver *driver, uint8_t cluster, struct plan_input *input)
+{
+    MUST(cluster < FSM_CLUSTERS_MAX);
+    struct driver_cluster *dc = cluster_of(driver, cluster);
+    if (!fill_input(driver, dc, input, driver->ports->clock.now(driver->ports->ctx))) return false;
+    input->may_act = true;
+    return true;
+}

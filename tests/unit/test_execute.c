@@ -1,0 +1,171 @@
+/* The executor: one verb a server, bounded in time, honest about what is unknown (manager/execute.h). */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "fake_ports.h"
+#include "manager/execute.h"
+
+static struct fake *f;
+static struct execute *x;
+static unsigned changes_n;
+
+static void changed(void *arg, uint8_t cluster)
+{
+    (void)arg;
+    (void)cluster;
+    changes_n++;
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    f = fake_new();
+    x = execute_new(&f->ports, changed, NULL);
+    changes_n = 0;
+    return x ? 0 : -1;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    execute_free(x);
+    fake_free(f);
+    return 0;
+}
+
+static struct verb verb_of(enum verb_kind kind, uint8_t server, uint64_t token)
+{
+    struct verb v;
+    memset(&v, 0, sizeof v);
+    v.kind = kind;
+    v.server = server;
+    v.token = token;
+    v.step = STEP_REVOKE;
+    v.epoch = 2;
+    v.deadline_ms = 3000;
+    TEXT_COPY(v.identity, f->state->clusters[0].servers[server].identity);
+    return v;
+}
+
+static const struct verb_outcome *outcome(uint8_t server)
+{
+    return &execute_outcomes(x, 0)[server];
+}
+
+static void ask(struct verb v)
+{
+    execute_verb(x, &v);
+    execute_run(x);
+}
+
+static void a_verb_runs_once_however_often_it_is_asked(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 5; i++) ask(verb_of(VERB_REVOKE, 1, 20));
+    assert_int_equal(fake_sent(f, 1, PORT_CONTROL), 1);
+    assert_int_equal(outcome(1)->state, VERB_STATE_RUNNING);
+    assert_int_equal(outcome(1)->attempts, 1);
+}
+
+static void an_unreachable_server_is_a_failure_and_is_tried_again_after_a_growing_pause(void **state)
+{
+    (void)state;
+    ask(verb_of(VERB_REVOKE, 1, 20));
+    assert_true(fake_fail(f, 1, PORT_CONTROL, FAKE_REFUSED));
+    assert_int_equal(outcome(1)->state, VERB_STATE_FAILED);
+    assert_int_equal(changes_n, 1);
+    ask(verb_of(VERB_REVOKE, 1, 20));
+    assert_int_equal(fake_sent(f, 1, PORT_CONTROL), 1);
+    unsigned sent = 0;
+    for (int ms = 0; ms < 10000; ms += 10) {
+        fake_pass(f, 10);
+        ask(verb_of(VERB_REVOKE, 1, 20));
+        sent += fake_fail(f, 1, PORT_CONTROL, FAKE_REFUSED);
+    }
+    assert_in_range(sent, 15, 30); /* 40, 80, 160, 320, then every 500 ms. */
+}
+
+static void a_lost_session_means_unknown(void **state)
+{
+    (void)state;
+    ask(verb_of(VERB_REVOKE, 1, 20));
+    fake_fail(f, 1, PORT_CONTROL, FAKE_LOST);
+    assert_int_equal(outcome(1)->state, VERB_STATE_UNKNOWN);
+}
+
+static void a_full_server_is_a_failure(void **state)
+{
+    (void)state;
+    ask(verb_of(VERB_REVOKE, 1, 20));
+    fake_fail(f, 1, PORT_CONTROL, FAKE_FULL);
+    assert_int_not_equal(outcome(1)->state, VERB_STATE_RUNNING);
+    assert_int_not_equal(outcome(1)->state, VERB_STATE_DONE);
+    assert_string_not_equal(outcome(1)->error, "");
+}
+
+static void another_verb_takes_the_seat_and_late_answers_are_dropped(void **state)
+{
+    (void)state;
+    ask(verb_of(VERB_REVOKE, 1, 20));
+    ask(verb_of(VERB_REVOKE, 1, 30)); /* A newer plan. */
+    assert_int_equal(f->drops_n, 1);
+    assert_int_equal(fake_sent(f, 1, PORT_CONTROL), 1); /* The old session still ends. */
+    assert_true(fake_fail(f, 1, PORT_CONTROL, (struct db_result){.status = DB_CANCELED, .session_lost = true}));
+    ask(verb_of(VERB_REVOKE, 1, 30));
+    assert_int_equal(fake_sent(f, 1, PORT_CONTROL), 2);
+    assert_int_equal(outcome(1)->token, 30);
+    assert_int_equal(outcome(1)->state, VERB_STATE_RUNNING);
+}
+
+static void a_request_carries_no_more_time_than_the_verb_has_left(void **state)
+{
+    (void)state;
+    ask(verb_of(VERB_REVOKE, 1, 20));
+    assert_int_equal(f->requests[0].request.deadline_ms, 3000);
+    fake_pass(f, 3000);
+    fake_fail(f, 1, PORT_CONTROL, FAKE_TIMED_OUT);
+    assert_int_equal(outcome(1)->state, VERB_STATE_UNKNOWN);
+}
+
+static void the_reign_row_has_its_own_session(void **state)
+{
+    (void)state;
+    ask(verb_of(VERB_REIGN_ROW, 1, 20));
+    assert_int_equal(fake_sent(f, 1, PORT_REIGN), 1);
+    assert_int_equal(fake_sent(f, 1, PORT_CONTROL), 0);
+}
+
+static void cancelling_forgets_everything(void **state)
+{
+    (void)state;
+    ask(verb_of(VERB_REVOKE, 1, 20));
+    ask(verb_of(VERB_REVOKE, 2, 20));
+    fake_fail(f, 2, PORT_CONTROL, FAKE_REFUSED);
+    execute_cancel_all(x);
+    assert_int_equal(f->drops_n, 1);
+    for (uint8_t i = 0; i < 3; i++) assert_int_equal(outcome(i)->state, VERB_STATE_IDLE);
+    fake_fail(f, 1, PORT_CONTROL, FAKE_LOST); /* Late. */
+    assert_int_equal(outcome(1)->state, VERB_STATE_IDLE);
+    execute_run(x);
+    assert_int_equal(fake_open(f, 1, PORT_CONTROL), 0);
+}
+
+int main(void)
+{
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        T(a_verb_runs_once_however_often_it_is_asked),
+        T(an_unreachable_server_is_a_failure_and_is_tried_again_after_a_growing_pause),
+        T(a_lost_session_means_unknown),
+        T(a_full_server_is_a_failure),
+        T(another_verb_takes_the_seat_and_late_answers_are_dropped),
+        T(a_request_carries_no_more_time_than_the_verb_has_left),
+        T(the_reign_row_has_its_own_session),
+        T(cancelling_forgets_everything),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

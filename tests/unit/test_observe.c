@@ -1,0 +1,240 @@
+/* The observer: when it probes, what it remembers of failures, what it takes from others (manager/observe.h). */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "fake_ports.h"
+#include "manager/observe.h"
+
+static unsigned changes_n;
+
+static void changed(void *arg, uint8_t cluster)
+{
+    (void)arg;
+    (void)cluster;
+    changes_n++;
+}
+
+static struct fake *f;
+static struct observe *o;
+
+static int setup(void **state)
+{
+    (void)state;
+    f = fake_new();
+    o = observe_new(&f->ports, changed, NULL);
+    changes_n = 0;
+    return o ? 0 : -1;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    observe_free(o);
+    fake_free(f);
+    return 0;
+}
+
+static const struct view_observation *mine(uint8_t server)
+{
+    return &observe_view(o, 0)->managers[0].servers[server];
+}
+
+static void each_server_is_probed_once_a_period(void **state)
+{
+    (void)state;
+    observe_run(o);
+    for (uint8_t i = 0; i < 3; i++) assert_int_equal(fake_sent(f, i, PORT_PROBE), 1);
+    observe_run(o); /* Outstanding: not again. */
+    for (uint8_t i = 0; i < 3; i++) assert_int_equal(fake_sent(f, i, PORT_PROBE), 1);
+    assert_true(fake_fail(f, 2, PORT_PROBE, FAKE_FULL)); /* A replica in trouble makes nobody suspicious. */
+    fake_pass(f, 499);
+    observe_run(o);
+    assert_int_equal(fake_sent(f, 2, PORT_PROBE), 1);
+    fake_pass(f, 1);
+    observe_run(o);
+    assert_int_equal(fake_sent(f, 2, PORT_PROBE), 2);
+}
+
+static void a_hangup_is_followed_by_two_refusals_20_ms_apart(void **state)
+{
+    (void)state;
+    observe_run(o);
+    fake_fail(f, 0, PORT_PROBE, FAKE_FULL);
+    assert_true(view_outcome_is_alive(mine(0)->outcome));
+    fake_pass(f, 100);
+    observe_hangup(o, 0, 0);
+    assert_int_equal(mine(0)->outcome, VIEW_LOST);
+    observe_run(o);
+    assert_int_equal(fake_open(f, 0, PORT_PROBE), 1);
+    fake_pass(f, 1);
+    fake_fail(f, 0, PORT_PROBE, FAKE_REFUSED);
+    assert_int_equal(mine(0)->refused_n, 1);
+    observe_run(o);
+    fake_pass(f, 19);
+    observe_run(o);
+    assert_int_equal(fake_open(f, 0, PORT_PROBE), 0); /* Not before 20 ms. */
+    fake_pass(f, 1);
+    observe_run(o);
+    assert_int_equal(fake_open(f, 0, PORT_PROBE), 1);
+    fake_fail(f, 0, PORT_PROBE, FAKE_REFUSED);
+    assert_int_equal(mine(0)->refused_n, 2);
+    assert_true(mine(0)->refused_span_ms >= 20);
+    assert_int_equal(mine(0)->failing_ms, 21);
+}
+
+static void an_answer_between_refusals_begins_the_count_anew(void **state)
+{
+    (void)state;
+    observe_run(o);
+    fake_fail(f, 0, PORT_PROBE, FAKE_REFUSED);
+    observe_run(o);
+    fake_pass(f, 30);
+    observe_run(o);
+    assert_true(fake_fail(f, 0, PORT_PROBE, FAKE_FULL));
+    assert_int_equal(mine(0)->refused_n, 0);
+    assert_int_equal(mine(0)->failing_ms, 0);
+    fake_pass(f, 30);
+    observe_run(o);
+    assert_true(fake_fail(f, 0, PORT_PROBE, FAKE_REFUSED));
+    assert_int_equal(mine(0)->refused_n, 1);
+    assert_int_equal(mine(0)->refused_span_ms, 0);
+}
+
+static void suspicion_probes_all_fast_and_not_for_ever(void **state)
+{
+    (void)state;
+    observe_run(o);
+    for (uint8_t i = 0; i < 3; i++) fake_fail(f, i, PORT_PROBE, i == 0 ? FAKE_REFUSED : FAKE_FULL);
+    unsigned before = f->requests_n;
+    for (int ms = 0; ms < 200; ms += 20) {
+        observe_run(o);
+        for (uint8_t i = 0; i < 3; i++) fake_fail(f, i, PORT_PROBE, i == 0 ? FAKE_REFUSED : FAKE_FULL);
+        fake_pass(f, 20);
+    }
+    assert_in_range(f->requests_n - before, 24, 33); /* About ten probes of each of three servers. */
+    fake_pass(f, 11000);
+    observe_run(o);
+    for (uint8_t i = 0; i < 3; i++) fake_fail(f, i, PORT_PROBE, i == 0 ? FAKE_REFUSED : FAKE_FULL);
+    before = f->requests_n;
+    for (int ms = 0; ms < 1000; ms += 20) {
+        fake_pass(f, 20);
+        observe_run(o);
+        for (uint8_t i = 0; i < 3; i++) fake_fail(f, i, PORT_PROBE, i == 0 ? FAKE_REFUSED : FAKE_FULL);
+    }
+    assert_in_range(f->requests_n - before, 9, 18); /* Five a second of each. */
+}
+
+static void unreadable_credentials_are_neither_life_nor_death(void **state)
+{
+    (void)state;
+    f->query_rc = -ENOENT;
+    observe_run(o);
+    fake_pass(f, 5000);
+    observe_run(o);
+    assert_int_equal(mine(0)->outcome, VIEW_NONE);
+    assert_int_equal(mine(0)->failing_ms, 0);
+    assert_false(view_outcome_is_alive(mine(0)->outcome));
+}
+
+static struct proto_observation *told_by(uint64_t manager)
+{
+    static struct proto_observation t;
+    memset(&t, 0, sizeof t);
+    t.manager_id = manager;
+    TEXT_COPY(t.cluster, "shop");
+    t.servers_n = 3;
+    TEXT_COPY(t.names[0], "db1");
+    TEXT_COPY(t.names[1], "db2");
+    TEXT_COPY(t.names[2], "db3");
+    for (unsigned i = 0; i < 3; i++)
+        t.servers[i] = (struct view_observation){
+            .outcome = VIEW_OK, .age_ms = 5, .ok_age_ms = 5, .alive_age_ms = 5,
+            .facts = {.set = true, .channels_n = i ? 1 : 0, .channels = {{.io = VIEW_IO_YES, .idle_ms = 40}}}};
+    return &t;
+}
+
+static void reports_of_others_age_but_silence_does_not_grow_by_itself(void **state)
+{
+    (void)state;
+    observe_run(o);
+    assert_false(observe_view(o, 0)->managers[1].heard);
+    observe_receive(o, told_by(2));
+    assert_int_equal(changes_n, 1);
+    fake_pass(f, 100);
+    const struct view_manager *m2 = &observe_view(o, 0)->managers[1];
+    assert_true(m2->heard);
+    assert_int_equal(m2->servers[1].age_ms, 105);
+    assert_int_equal(m2->servers[1].facts.channels[0].idle_ms, 40);
+    assert_int_equal(m2->servers[1].failing_ms, 0);
+    fake_pass(f, 1901);
+    assert_false(observe_view(o, 0)->managers[1].heard);
+}
+
+static void reports_that_do_not_fit_are_ignored(void **state)
+{
+    (void)state;
+    observe_run(o);
+    observe_receive(o, told_by(9)); /* No such manager. */
+    observe_receive(o, told_by(1)); /* Ourselves: nobody else may speak for us. */
+    struct proto_observation *t = told_by(2);
+    TEXT_COPY(t->names[2], "db9"); /* Of another declaration. */
+    observe_receive(o, t);
+    t = told_by(2);
+    t->servers_n = 2;
+    observe_receive(o, t);
+    assert_int_equal(changes_n, 0);
+    for (unsigned m = 1; m < 3; m++) assert_false(observe_view(o, 0)->managers[m].heard);
+}
+
+static void changes_are_pushed_at_once_and_the_rest_once_a_period(void **state)
+{
+    (void)state;
+    observe_run(o);
+    f->pushes_n = 0;
+    for (uint8_t i = 0; i < 3; i++) fake_fail(f, i, PORT_PROBE, FAKE_FULL);
+    observe_run(o);
+    assert_int_equal(f->pushes_n, 1); /* Three changes, one frame. */
+    observe_run(o);
+    assert_int_equal(f->pushes_n, 1);
+    observe_push_all(o);
+    observe_run(o);
+    assert_int_equal(f->pushes_n, 2);
+}
+
+static void a_changed_declaration_is_observed_anew(void **state)
+{
+    (void)state;
+    observe_run(o);
+    fake_fail(f, 0, PORT_PROBE, FAKE_REFUSED);
+    f->state->clusters[0].version = 2;
+    observe_run(o); /* Two probes are outstanding: wait for them. */
+    assert_int_equal(mine(0)->outcome, VIEW_REFUSED);
+    fake_fail(f, 1, PORT_PROBE, FAKE_REFUSED);
+    fake_fail(f, 2, PORT_PROBE, FAKE_REFUSED);
+    observe_run(o);
+    for (uint8_t i = 0; i < 3; i++) {
+        assert_int_equal(mine(i)->outcome, VIEW_NONE);
+        assert_int_equal(fake_open(f, i, PORT_PROBE), 1);
+    }
+}
+
+int main(void)
+{
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        T(each_server_is_probed_once_a_period),
+        T(a_hangup_is_followed_by_two_refusals_20_ms_apart),
+        T(an_answer_between_refusals_begins_the_count_anew),
+        T(suspicion_probes_all_fast_and_not_for_ever),
+        T(unreadable_credentials_are_neither_life_nor_death),
+        T(reports_of_others_age_but_silence_does_not_grow_by_itself),
+        T(reports_that_do_not_fit_are_ignored),
+        T(changes_are_pushed_at_once_and_the_rest_once_a_period),
+        T(a_changed_declaration_is_observed_anew),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
