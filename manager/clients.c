@@ -1,0 +1,237 @@
+/* The client server. See clients.h. */
+#include "manager/clients.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <uv.h>
+
+#include "lib/log.h"
+#include "manager/stream.h"
+
+struct clients;
+
+/* One connection. Memory lives until the stream is closed and no barrier or proposal points here. */
+struct client {
+    struct clients *owner;
+    struct stream *stream; /* NULL: closed. */
+    bool busy;             /* A barrier or a proposal is under way. */
+    bool following;
+    uint64_t frame_request; /* Request id of the frame to answer. */
+    uint64_t next_index;
+    struct client_request request;
+};
+
+struct clients {
+    struct consensus *consensus;
+    struct clients_hooks hooks;
+    struct client *all[CLIENTS_MAX];
+    unsigned all_n;
+    bool stopping;
+    struct fsm_command command;
+};
+
+struct clients *clients_new(struct consensus *consensus, const struct clients_hooks *hooks)
+{
+    struct clients *c = calloc(1, sizeof *c);
+    if (!c) return NULL;
+    c->consensus = consensus;
+    c->hooks = *hooks;
+    return c;
+}
+
+static void client_release(struct client *client)
+{
+    if (client->stream || client->busy) return;
+    struct clients *c = client->owner;
+    for (unsigned i = 0; i < CLIENTS_MAX; i++)
+        if (c->all[i] == client) c->all[i] = NULL;
+    c->all_n--;
+    free(client);
+}
+
+/* Sends and releases the answer. */
+static void send_answer(struct client *client, struct client_answer *answer)
+{
+    void *data = NULL;
+    size_t size = 0;
+    int rc = client->stream ? client_answer_encode(answer, &data, &size) : -EPIPE;
+    if (rc == 0) {
+        struct frame_header header = {
+            .body_size = (uint32_t)size, .type = CLIENT_FRAME_ANSWER, .request = client->frame_request};
+        rc = size > FRAME_BODY_MAX ? -EMSGSIZE : stream_send(client->stream, &header, data);
+    }
+    if (rc == -EMSGSIZE || rc == -ENOMEM) {
+        log_limited(LOG_LEVEL_WARN, "clients.answer", "text=\"an answer could not be sent: errno %d\"", -rc);
+        stream_close(client->stream);
+    }
+    free(data);
+    client_answer_fini(answer);
+}
+
+static void world_of(struct clients *c, struct answer_world *world)
+{
+    memset(world, 0, sizeof *world);
+    c->hooks.world(c->hooks.arg, world);
+}
+
+static void on_result(void *arg, int status, const struct fsm_result *result)
+{
+    struct client *client = arg;
+    struct answer_world world;
+    struct client_answer answer;
+    world_of(client->owner, &world);
+    client->busy = false;
+    answer_result(&world, &client->request, status, result, &answer);
+    send_answer(client, &answer);
+    client_release(client);
+}
+
+static void propose(struct client *client, struct fsm_command *command)
+{
+    client->busy = true;
+    int rc = consensus_propose(client->owner->consensus, command, on_result, client);
+    if (rc != 0) on_result(client, rc, &(struct fsm_result){0});
+}
+
+static void answer_now(struct client *client)
+{
+    struct clients *c = client->owner;
+    struct answer_world world;
+    struct client_answer answer;
+    world_of(c, &world);
+    enum answer_kind kind = answer_request(&world, &client->request, &c->command, &answer, &client->next_index);
+    if (kind == ANSWER_PROPOSE) {
+        client_answer_fini(&answer);
+        propose(client, &c->command);
+        return;
+    }
+    client->following = kind == ANSWER_FOLLOW;
+    send_answer(client, &answer);
+}
+
+static void on_barrier(void *arg, int status, uint64_t index)
+{
+    struct client *client = arg;
+    (void)index;
+    client->busy = false;
+    if (!client->stream) {
+        client_release(client);
+        return;
+    }
+    if (status == 0) {
+        answer_now(client);
+        return;
+    }
+    struct answer_world world;
+    struct client_answer answer;
+    world_of(client->owner, &world);
+    answer_not_leader(&world, &answer);
+    send_answer(client, &answer);
+}
+
+static void begin(struct client *client)
+{
+    uint64_t term;
+    struct consensus *consensus = client->owner->consensus;
+    if (!answer_needs_barrier(&client->request) || !consensus_is_established(consensus, &term)) {
+        answer_now(client);
+        return;
+    }
+    client->busy = true;
+    int rc = raft_node_barrier(consensus_node(consensus), on_barrier, client);
+    if (rc != 0) on_barrier(client, rc, 0);
+}
+
+static void on_frame(void *arg, struct stream *stream, const struct frame_header *header, const uint8_t *body)
+{
+    struct client *client = arg;
+    struct err e = {0};
+    if (client->busy || client->following) { /* One request at a time: a client that does not wait is not ours. */
+        stream_close(stream);
+        return;
+    }
+    client->frame_request = header->request;
+    int rc = header->type == CLIENT_FRAME_REQUEST ? client_request_decode(&client->request, body, header->body_size, &e)
+                                                  : err_set(&e, -EPROTO, "not a request");
+    if (rc == 0) {
+        begin(client);
+        return;
+    }
+    struct client_answer answer = {.code = CLIENT_USAGE};
+    struct text text = TEXT_ON(answer.text);
+    text_addf(&text, "the manager does not understand the request (%s): is regent of another version than regentd?", e.text);
+    send_answer(client, &answer);
+}
+
+static void on_closed(void *arg, struct stream *stream, const char *why)
+{
+    struct client *client = arg;
+    (void)stream;
+    (void)why;
+    client->stream = NULL;
+    client_release(client);
+}
+
+static void refused_freed(uv_handle_t *handle)
+{
+    free(handle);
+}
+
+void clients_accept(struct clients *clients, struct uv_stream_s *stream)
+{
+    unsigned i = 0;
+    while (i < CLIENTS_MAX && clients->all[i]) i++;
+    struct client *client = i < CLIENTS_MAX && !clients->stopping ? calloc(1, sizeof *client) : NULL;
+    if (!client) {
+        log_limited(LOG_LEVEL_WARN, "clients.full", "text=\"%d clients are connected: one was refused\"", CLIENTS_MAX);
+        uv_close((uv_handle_t *)stream, refused_freed);
+        return;
+    }
+    client->owner = clients;
+    clients->all[i] = client;
+    clients->all_n++;
+    client->stream = stream_take(stream, on_frame, on_closed, client);
+    if (!client->stream) client_release(client);
+}
+
+static void serve_follower(struct client *client, const struct answer_world *world)
+{
+    struct client_answer answer;
+    if (!world->node->established) {
+        answer_not_leader(world, &answer);
+        client->following = false;
+        send_answer(client, &answer);
+        return;
+    }
+    while (client->stream && stream_queued(client->stream) < FRAME_BODY_MAX &&
+           answer_events_since(world, &client->request, &client->next_index, &answer))
+        send_answer(client, &answer);
+}
+
+void clients_run(struct clients *clients)
+{
+    struct answer_world world;
+    bool filled = false;
+    for (unsigned i = 0; i < CLIENTS_MAX && clients->all_n > 0; i++) {
+        struct client *client = clients->all[i];
+        if (!client || !client->stream || !client->following) continue;
+        if (!filled) world_of(clients, &world);
+        filled = true;
+        serve_follower(client, &world);
+    }
+}
+
+void clients_stop(struct clients *clients)
+{
+    clients->stopping = true;
+    for (unsigned i = 0; i < CLIENTS_MAX; i++)
+        if (clients->all[i] && clients->all[i]->stream) stream_close(clients->all[i]->stream);
+}
+
+void clients_free(struct clients *clients)
+{
+    if (!clients) return;
+    for (unsigned i = 0; i < CLIENTS_MAX; i++) free(clients->all[i]);
+    free(clients);
+}

@@ -1,0 +1,181 @@
+/* Consensus: bytes to meaning. See consensus.h. */
+#include "manager/consensus.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fsm/apply.h"
+#include "lib/base/text.h"
+#include "lib/log.h"
+#include "proto/convert.h"
+
+/* A proposal of this process whose callback has not run yet. At most RAFT_NODE_QUEUE_MAX. */
+struct proposal {
+    struct consensus *owner;
+    struct proposal *next;
+    struct fsm_request_id id;
+    bool applied;
+    struct fsm_result result;
+    port_proposed_fn *done;
+    void *arg;
+};
+
+struct consensus {
+    struct raft_node *node;
+    struct fsm_state *state;
+    struct fsm_command command; /* Decoded into: too large for the stack of a callback. */
+    struct proposal *proposals;
+    struct consensus_hooks hooks;
+};
+
+static void keep_result(struct consensus *c, const struct fsm_request_id *id, const struct fsm_result *result)
+{
+    for (struct proposal *p = c->proposals; p; p = p->next) {
+        if (p->id.client != id->client || p->id.seq != id->seq) continue;
+        p->applied = true;
+        p->result = *result;
+    }
+}
+
+static void on_apply(void *arg, uint64_t index, const void *data, size_t size)
+{
+    struct consensus *c = arg;
+    struct err e = {0};
+    struct fsm_result result = {0};
+    int rc = proto_command_decode(&c->command, data, size, &e);
+    if (rc != 0 && rc != -ENOTSUP) {
+        char base[ERR_TEXT_SIZE];
+        struct text text = TEXT_ON(base);
+        text_addf(&text, "the Raft log is corrupt at index %llu (%s): wipe this node's data directory and add it again under a "
+                         "new id", (unsigned long long)index, e.text);
+        c->hooks.fatal(c->hooks.arg, base);
+        return;
+    }
+    fsm_apply(c->state, index, &c->command, &result);
+    if (result.code != FSM_OK)
+        log_info("fsm.refused", "index=%llu kind=%d code=%s text=\"%s\"", (unsigned long long)index, (int)c->command.kind,
+                 fsm_code_name(result.code), result.text);
+    keep_result(c, &c->command.id, &result);
+    c->hooks.applied(c->hooks.arg);
+}
+
+static int on_snapshot(void *arg, void **data, size_t *size)
+{
+    struct consensus *c = arg;
+    return proto_snapshot_encode(c->state, data, size);
+}
+
+static int on_restore(void *arg, const void *data, size_t size, struct err *e)
+{
+    struct consensus *c = arg;
+    struct fsm_state *fresh = malloc(sizeof *fresh);
+    if (!fresh) return err_set(e, -ENOMEM, "out of memory for a snapshot");
+    int rc = proto_snapshot_decode(fresh, data, size, e);
+    if (rc != 0) {
+        free(fresh);
+        return rc;
+    }
+    free(c->state);
+    c->state = fresh;
+    c->hooks.applied(c->hooks.arg);
+    return 0;
+}
+
+static void on_wake(void *arg)
+{
+    struct consensus *c = arg;
+    c->hooks.wake(c->hooks.arg);
+}
+
+static void on_fatal(void *arg, const char *text)
+{
+    struct consensus *c = arg;
+    c->hooks.fatal(c->hooks.arg, text);
+}
+
+struct consensus *consensus_start(struct uv_loop_s *loop, const struct raft_node_config *config,
+                                  const struct consensus_hooks *hooks, struct err *e)
+{
+    struct consensus *c = calloc(1, sizeof *c);
+    if (c) c->state = malloc(sizeof *c->state);
+    if (!c || !c->state) {
+        free(c);
+        err_set(e, -ENOMEM, "out of memory");
+        return NULL;
+    }
+    c->hooks = *hooks;
+    fsm_init(c->state);
+    struct raft_node_hooks node_hooks = {
+        .arg = c, .apply = on_apply, .snapshot = on_snapshot, .restore = on_restore, .wake = on_wake, .fatal = on_fatal};
+    c->node = raft_node_start(loop, config, &node_hooks, e);
+    if (c->node) return c;
+    consensus_free(c);
+    return NULL;
+}
+
+struct raft_node *consensus_node(struct consensus *consensus)
+{
+    return consensus->node;
+}
+
+const struct fsm_state *consensus_state(const struct consensus *consensus)
+{
+    return consensus->state;
+}
+
+bool consensus_is_established(const struct consensus *consensus, uint64_t *term)
+{
+    struct raft_node_status status;
+    raft_node_status(consensus->node, &status);
+    *term = status.term;
+    return status.role == RAFT_NODE_LEADER && status.established;
+}
+
+static void on_proposed(void *arg, int status, uint64_t index)
+{
+    struct proposal *p = arg;
+    struct consensus *c = p->owner;
+    (void)index;
+    for (struct proposal **link = &c->proposals; *link; link = &(*link)->next) {
+        if (*link != p) continue;
+        *link = p->next;
+        break;
+    }
+    MUST(status != 0 || p->applied);
+    p->done(p->arg, status, &p->result);
+    free(p);
+}
+
+int consensus_propose(struct consensus *consensus, const struct fsm_command *command, port_proposed_fn *done, void *arg)
+{
+    void *data = NULL;
+    size_t size = 0;
+    struct proposal *p = calloc(1, sizeof *p);
+    if (!p) return -ENOMEM;
+    int rc = proto_command_encode(command, &data, &size);
+    if (rc == 0) {
+        *p = (struct proposal){.owner = consensus, .id = command->id, .done = done, .arg = arg};
+        rc = raft_node_propose(consensus->node, data, size, on_proposed, p);
+    }
+    free(data);
+    if (rc != 0) {
+        free(p);
+        return rc;
+    }
+    p->next = consensus->proposals;
+    consensus->proposals = p;
+    return 0;
+}
+
+void consensus_stop(struct consensus *consensus, void (*closed)(void *arg), void *arg)
+{
+    raft_node_stop(consensus->node, closed, arg);
+}
+
+void consensus_free(struct consensus *consensus)
+{
+    if (!consensus) return;
+    free(consensus->state);
+    free(consensus);
+}

@@ -1,0 +1,39 @@
+/* Exchange of observations: each manager that does not lead keeps one connection to the leader and pushes what it sees.
+ *
+ * Happy path: a leader is known, the connection stands, peers_push() sends one frame a change. Failure modes: no leader,
+ * or the connection ends (tried again every PEERS_RETRY_MS; observations are best effort, the newest wins); the leader
+ * does not take what it is sent (frames are left out); a frame that does not decode (connection closed, logged).
+ * Loop thread only. */
+#ifndef REGENT_MANAGER_PEERS_H
+#define REGENT_MANAGER_PEERS_H
+
+#include "lib/frame.h"
+#include "manager/ports.h"
+#include "proto/convert.h"
+#include "raft/node.h"
+
+struct uv_loop_s;
+struct uv_stream_s;
+struct peers;
+
+enum { PEERS_RETRY_MS = 100, PEERS_FRAME_OBSERVATION = 1, PEERS_INCOMING_MAX = 32, PEERS_QUEUE_MAX = 256 << 10 };
+
+struct peers_hooks {
+    void *arg;
+    void (*received)(void *arg, const struct proto_observation *observation);
+    /* A connection to a leader stands: push everything. */
+    void (*connected)(void *arg);
+};
+
+/* Copies 'hooks'; keeps 'loop'. NULL when memory is out. */
+struct peers *peers_new(struct uv_loop_s *loop, const char *self_name, const struct peers_hooks *hooks);
+/* Follows the leader: connects to it, or drops the connection to another one. Called once a round. */
+void peers_run(struct peers *peers, const struct raft_node_status *status);
+/* Sends this manager's observations of a cluster; nothing happens without a leader or when this one leads. */
+void peers_push(struct peers *peers, const struct fsm_cluster *cluster, const struct view_manager *mine);
+/* Takes an accepted connection whose preamble named FRAME_PEER. */
+void peers_accept(struct peers *peers, struct uv_stream_s *stream);
+/* Closes everything; memory is freed on the loop. */
+void peers_stop(struct peers *peers);
+
+#endif

@@ -1,0 +1,61 @@
+/* What shell.c and shell_ports.c share. Not for others. */
+#ifndef REGENT_MANAGER_SHELL_PRIVATE_H
+#define REGENT_MANAGER_SHELL_PRIVATE_H
+
+#include <uv.h>
+
+#include "lib/base/text.h"
+#include "lib/clock.h"
+#include "manager/clients.h"
+#include "manager/consensus.h"
+#include "manager/driver.h"
+#include "manager/listen.h"
+#include "manager/peers.h"
+#include "manager/sessions.h"
+#include "manager/shell.h"
+
+struct shell {
+    uv_loop_t loop;
+    uv_idle_t idle;
+    uv_check_t check;
+    uv_timer_t timer;
+    uv_signal_t sigint, sigterm;
+    const struct config *config;
+    struct ports ports;
+    struct listen *listen;
+    struct consensus *consensus;
+    struct sessions *sessions;
+    struct peers *peers;
+    struct observe *observe;
+    struct execute *execute;
+    struct driver *driver;
+    struct clients *clients;
+    struct report_node node; /* As of the last shell_world(). */
+    struct mono wake_at;
+    bool in_round, applied, stopping, consensus_is_closed, fatal;
+    char fatal_text[ERR_TEXT_SIZE];
+    uint64_t told_term, told_leader;
+    bool told_established;
+};
+
+/* A round follows in this turn of the loop or the next. */
+void shell_wake(struct shell *s);
+/* A round follows at s->wake_at at the latest. */
+void shell_arm(struct shell *s);
+/* Ends everything in order; the loop ends when the last handle is closed. */
+void shell_stop(struct shell *s);
+void shell_fill_ports(struct shell *s);
+
+/* Hooks of the modules. */
+const struct fsm_state *shell_state(void *arg);
+void shell_hangup(void *arg, uint8_t cluster, uint8_t server, enum port_session session);
+void shell_observed(void *arg, const struct proto_observation *observation);
+void shell_leader_connected(void *arg);
+void shell_changed(void *arg, uint8_t cluster);
+void shell_world(void *arg, struct answer_world *world);
+void shell_applied(void *arg);
+void shell_woken(void *arg);
+void shell_fatal(void *arg, const char *text);
+void shell_accept(void *arg, enum frame_protocol protocol, struct uv_stream_s *stream);
+
+#endif
