@@ -53,7 +53,7 @@ TOOL_LIBS = $(shell pkg-config --libs libmariadb 2>/dev/null)
 .SECONDARY:
 .DELETE_ON_ERROR:
 
-all: lib
+all: build
 build: $(B)/regentd $(B)/regent
 lib: $(LIB)
 tools: $(TOOLS)

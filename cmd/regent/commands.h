@@ -1,0 +1,117 @@
+/* What `regent` can do: one table of commands and one of options.
+ *
+ * --help, usage errors and the man page come of these tables. */
+#ifndef REGENT_CMD_COMMANDS_H
+#define REGENT_CMD_COMMANDS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "proto/client.h"
+
+#define CONNECT_DEFAULT "/run/regent/regentd.sock"
+
+/* X(id, option, argument or NULL, what it does) */
+#define OPTIONS(X)                                                                                                    \
+    X(FOLLOW, "follow", NULL, "keep printing events as they happen, until Ctrl-C")                                    \
+    X(LAST, "last", "N", "only the last N events")                                                                    \
+    X(TO, "to", "SERVER", "promote this server instead of the one that the plan would choose")                        \
+    X(DRY_RUN, "dry-run", NULL, "show what would be done, and do nothing")                                            \
+    X(ACCEPT_LOSS, "accept-loss", NULL,                                                                               \
+      "go on although it cannot be proven that no acknowledged write is lost; what may be lost is reported")          \
+    X(YES, "yes", NULL, "do not ask for confirmation")                                                                \
+    X(CONNECT, "connect", "ADDR",                                                                                     \
+      "manager to talk to: HOST:PORT, or the path of its socket; several with commas; any member finds the leader")   \
+    X(JSON, "json", NULL, "print JSON of a stable shape instead of text")                                             \
+    X(HELP, "help", NULL, "print help, of one command when one is named")                                             \
+    X(MAN, "man", NULL, "print the manual page (roff) and exit")
+
+enum option {
+#define X(id, name, argument, text) OPTION_##id,
+    OPTIONS(X)
+#undef X
+    OPTIONS_N
+};
+
+#define OPTION_BIT(id) (1u << OPTION_##id)
+#define OPTIONS_GLOBAL (OPTION_BIT(CONNECT) | OPTION_BIT(JSON) | OPTION_BIT(HELP) | OPTION_BIT(MAN))
+
+#define OPTS_EVENTS (OPTION_BIT(FOLLOW) | OPTION_BIT(LAST))
+#define OPTS_FAILOVER (OPTION_BIT(TO) | OPTION_BIT(DRY_RUN) | OPTION_BIT(ACCEPT_LOSS) | OPTION_BIT(YES))
+
+/* X(function, words, arguments, least and most of them, options, summary, more for the man page) */
+#define COMMANDS(X)                                                                                                   \
+    X(run_status, "status", "[CLUSTER]", 0, 1, 0, "show every cluster: state, master, servers, what is wrong",        \
+      "The state of a cluster is ok, degraded (it works, something is missing), stalled (commits wait for an "        \
+      "acker), failing_over, no_master, paused or quarantined (an operator is needed). Without a leader the answer "  \
+      "is what one manager remembers: it is marked as stale and the exit code is 3.")                                 \
+    X(run_topology, "topology", "[CLUSTER]", 0, 1, 0, "show who replicates from whom, as a tree",                     \
+      "A server marked 'acks' is the one whose acknowledgement a commit waits for.")                                  \
+    X(run_events, "events", "[CLUSTER]", 0, 1, OPTS_EVENTS, "show what happened, with the evidence",                  \
+      "With --json one object a line.")                                                                               \
+    X(run_explain, "explain", "CLUSTER", 1, 1, 0, "show the verdict on the master, why, and what would change it",    \
+      "")                                                                                                             \
+    X(run_failover, "failover", "CLUSTER", 1, 1, OPTS_FAILOVER, "replace the master now",                             \
+      "Shows the plan, asks, begins it and follows it to its end. Without a terminal it needs --yes. What a safety "  \
+      "rule refuses ends with exit code 5 and changes nothing.")                                                      \
+    X(run_plan_list, "plan list", "[CLUSTER]", 0, 1, 0, "list the plans, youngest first", "")                         \
+    X(run_plan_show, "plan show", "TOKEN", 1, 1, 0, "show one plan: its steps, times, findings, fence", "")           \
+    X(run_plan_abort, "plan abort", "TOKEN", 1, 1, 0, "end a running plan before the new master is established",      \
+      "Refused (exit code 5) from the step 'establish' on: the plan then goes on to its end.")                        \
+    X(run_member_list, "member list", "", 0, 0, 0, "list the managers of the group", "")                              \
+    X(run_cluster_add, "cluster add", "FILE", 1, 1, 0, "declare a new cluster by its cluster file",                   \
+      "The servers are examined first; nothing is written to one that is not understood.")                            \
+    X(run_cluster_apply, "cluster apply", "FILE", 1, 1, 0, "change a declared cluster to what the file says", "")     \
+    X(run_cluster_show, "cluster show", "CLUSTER", 1, 1, 0, "print the declaration as a cluster file", "")            \
+    X(run_version, "version", "", 0, 0, 0, "show the version of this program and of the manager it reaches", "")
+
+struct command;
+
+/* The command line, understood. Points into argv. */
+struct cli {
+    const struct command *command;
+    const char *args[2];
+    unsigned args_n;
+    const char *connect; /* --connect, else REGENT_CONNECT, else CONNECT_DEFAULT */
+    const char *to;
+    uint64_t last; /* 0: all */
+    bool json, follow, dry_run, accept_loss, yes;
+};
+
+typedef enum client_code command_fn(const struct cli *cli);
+
+struct command {
+    command_fn *run;
+    const char *words; /* One or two, with one space. */
+    const char *args;
+    unsigned args_min, args_max;
+    unsigned options; /* OPTION_BIT, beside the global ones. */
+    const char *summary, *detail;
+};
+
+struct option_text {
+    const char *name, *argument, *text;
+};
+
+extern const struct command commands[];
+extern const unsigned commands_n;
+extern const struct option_text option_texts[OPTIONS_N];
+
+#define X(function, ...) command_fn function;
+COMMANDS(X)
+#undef X
+
+/* Parses argv into '*cli'. Returns CLIENT_OK; or CLIENT_USAGE after saying on stderr what is wrong and what was
+ * probably meant. '*done' true: help or the man page was printed, exit 0. */
+enum client_code parse_command_line(struct cli *cli, int argc, char **argv, bool *done);
+
+/* help.c */
+void print_help(FILE *out);
+void print_command_help(FILE *out, const struct command *command);
+void print_man(FILE *out);
+/* The word of commands or options that is nearest to 'word' and near enough to be meant; else NULL. */
+const char *nearest_command(const char *word);
+const char *nearest_option(const char *word);
+
+#endif
