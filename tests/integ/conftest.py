@@ -1,0 +1,71 @@
+"""What the integration tests share. They look at the servers and at the writer's record, not at our own log."""
+import os
+import signal
+import sys
+
+import pytest
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(ROOT, "tests", "lib"))
+
+import namespaces  # noqa: E402
+import servers  # noqa: E402
+from faults import Stage  # noqa: E402
+from scene import Failure, Scene  # noqa: E402
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "full: only in `make test-full`, or with REGENT_TEST_FULL=1")
+
+    def end(number, _frame):
+        raise KeyboardInterrupt(f"signal {number}")
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, end)
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if item.get_closest_marker("full") and os.environ.get("REGENT_TEST_FULL") != "1":
+            item.add_marker(pytest.mark.skip(reason="runs in `make test-full` only, for its time"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def template():
+    servers.template()
+
+
+@pytest.fixture
+def scene():
+    with Scene("test") as scene:
+        yield scene
+
+
+@pytest.fixture
+def stage(scene):
+    """Three managers, an enrolled cluster of four, no writer yet. What it looks like is told when the test fails."""
+    stage = Stage(scene)
+    try:
+        stage.set_up()
+        yield stage
+    except Failure:
+        print(stage.describe())
+        raise
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    outcome = yield
+    report = outcome.get_result()
+    stage = item.funcargs.get("stage") if hasattr(item, "funcargs") else None
+    if report.when == "call" and report.failed and isinstance(stage, Stage):
+        report.sections.append(("the stage", stage.describe()))
+
+
+@pytest.fixture
+def world():
+    reason = namespaces.missing()
+    if reason:
+        pytest.skip(reason)
+    with namespaces.World() as world:
+        yield world
