@@ -49,7 +49,7 @@ UNIT := $(patsubst tests/unit/%.c,$(B)/tests/unit/%,$(wildcard tests/unit/test_*
 TOOLS := $(patsubst tests/tools/%.c,$(B)/tests/tools/%,$(wildcard tests/tools/*.c))
 TOOL_LIBS = $(shell pkg-config --libs libmariadb 2>/dev/null)
 
-.PHONY: all build lib deps test test-full unit golden integ tidy tools demo demo-stop bench-failover clean install
+.PHONY: all build lib deps test test-full unit unit_bins golden integ tidy tools demo demo-stop bench-failover clean
 .SECONDARY:
 .DELETE_ON_ERROR:
 
@@ -94,6 +94,41 @@ $(B)/tests/tools/%: tests/tools/%.c
 	$(CC) -D_GNU_SOURCE $(ALL_CFLAGS) $(shell pkg-config --cflags libmariadb) $(LDFLAGS) -o $@ $< $(TOOL_LIBS)
 
 unit_bins: $(UNIT)
+
+# ---- tests, demo, bench (tests/run, tests/demo.py, tests/bench) ----
+
+PYTHON := /usr/bin/python3
+TEST_ENV = PYTHONDONTWRITEBYTECODE=1 REGENT_BUILD=$(abspath $(B))
+
+# Everything that `test` needs, in one build directory. 'deps' first: pkg-config is asked anew by the sub-make.
+test: deps
+	@$(MAKE) --no-print-directory -j2 SAN=1 B=build/asan CC=gcc build tools unit_bins
+	@tests/run --build build/asan
+
+# Also: release and clang builds, unit tests of both, and a bench with a few runs.
+test-full: deps
+	@$(MAKE) --no-print-directory -j2 B=build CC=gcc build tools unit_bins
+	@$(MAKE) --no-print-directory -j2 SAN=1 B=build/clang CC=clang build tools unit_bins
+	@$(MAKE) --no-print-directory -j2 SAN=1 B=build/asan CC=gcc build tools unit_bins
+	@tests/run --build build unit
+	@tests/run --build build/clang unit
+	@REGENT_TEST_FULL=1 tests/run --build build/asan
+	@$(TEST_ENV) REGENT_BUILD=$(abspath build) RUNS=3 ALARM_SECONDS=10 $(PYTHON) tests/bench/failover.py
+
+unit golden integ tidy: deps
+	@$(MAKE) --no-print-directory -j2 SAN=1 B=build/asan CC=gcc build tools unit_bins
+	@tests/run --build build/asan $@
+
+demo: deps
+	@$(MAKE) --no-print-directory -j2 build tools
+	@$(TEST_ENV) KEEP='$(KEEP)' DEMO_FAULT='$(DEMO_FAULT)' DEMO_DIR='$(DEMO_DIR)' $(PYTHON) tests/demo.py
+
+demo-stop:
+	@$(TEST_ENV) $(PYTHON) tests/demo.py --stop '$(DIR)'
+
+bench-failover: deps
+	@$(MAKE) --no-print-directory -j2 build tools
+	@$(TEST_ENV) FLAVOUR='$(FLAVOUR)' SCENARIO='$(SCENARIO)' RUNS='$(RUNS)' $(PYTHON) tests/bench/failover.py
 
 clean:
 	rm -rf build

@@ -24,10 +24,12 @@ struct frame_header {
     uint64_t request;
 };
 
+/* Writes the preamble of a connection that will speak 'protocol'. */
 void frame_preamble(uint8_t to[FRAME_PREAMBLE_SIZE], enum frame_protocol protocol);
 /* Returns the protocol, or -EPROTO. */
 int frame_preamble_read(const uint8_t from[FRAME_PREAMBLE_SIZE]);
 
+/* Writes the 16 bytes of a header. h->body_size is at most FRAME_BODY_MAX. */
 void frame_header_write(uint8_t to[FRAME_HEADER_SIZE], const struct frame_header *h);
 /* Returns 0, or -EMSGSIZE when the length is beyond FRAME_BODY_MAX. */
 int frame_header_read(struct frame_header *h, const uint8_t from[FRAME_HEADER_SIZE]) MUST_CHECK;

@@ -20,6 +20,9 @@ enum log_level log_level(void);
 /* The level of that name, or -1. */
 int log_level_parse(const char *name);
 
+/* Writes one line when 'level' is enabled. A line over 4 KiB is cut and ends in "...". Control characters are escaped,
+ * so text of others cannot forge a line. A quote inside a quoted value is escaped too, unless it looks like the value's
+ * end (" key=" follows): the line is for people and tools, not proof. */
 void log_write(enum log_level level, const char *event, const char *format, ...) REGENT_PRINTF(3, 4);
 
 /* State of one call site that is limited: at most 'burst' lines in 'per_ms'; then one line tells how many were lost. */

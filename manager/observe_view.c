@@ -106,9 +106,9 @@ static void fill_told_ages(struct observe_cluster *cl, uint8_t m, struct mono no
         v->ok_age_ms = aged(a->ok_age_ms, by_ms);
         v->alive_age_ms = aged(a->alive_age_ms, by_ms);
         v->failing_ms = a->failing_ms > 0 ? a->failing_ms + by_ms : 0;
-        /* Not aged: what the follower heard since the report is unknown, so its silence must not grow by itself. */
+        /* Grows with the age of the probe; plan/diagnose.c takes that age off, since what came later is unknown. */
         for (uint8_t c = 0; c < v->facts.channels_n && c < VIEW_CHANNELS_MAX; c++)
-            v->facts.channels[c].idle_ms = a->idle_ms[c];
+            v->facts.channels[c].idle_ms = aged(a->idle_ms[c], by_ms);
     }
 }
 

@@ -310,8 +310,10 @@ static void repoint_step(struct work *w)
     (void)work_ask(w, w->plan->to, VERB_CLEAR);
     fsm_set missing = ask_to_follow(w, &hopeless);
     bool is_all = (missing & ~hopeless) == 0 && work_is_done(w, w->plan->to, VERB_CLEAR);
-    /* The new master is open: nothing is worth waiting for when it must be replaced itself. */
-    bool is_time = work_step_ms(w) >= REPOINT_MS || w->update->diagnosis.acts;
+    /* The new master is open: nothing is worth waiting for when it must be replaced itself. (Not by the verdict
+     * "restarted": the last probes may be from before the opening.) */
+    enum diagnosis_row row = w->update->diagnosis.row;
+    bool is_time = work_step_ms(w) >= REPOINT_MS || row == DIAGNOSIS_GONE || row == DIAGNOSIS_SILENT;
     if (!is_all && !is_time) {
         WORK_WHY(w, "%s is open; the others are made to follow it", work_name(w, w->plan->to));
         return;

@@ -2,8 +2,8 @@
  *
  * Happy path: transport_accept() reads exactly the handshake (never a byte beyond it: what follows is libraft's),
  * checks it and calls libraft's accept callback, which owns the stream from then on. Failure modes: end of stream,
- * deadline, oversized or wrong handshake, too many at once, transport closing: the stream is closed and freed here, with one line
- * in the log, rate limited. */
+ * deadline, oversized or wrong handshake, too many at once, transport closing: the stream is closed and freed
+ * here, with one line in the log, rate limited. */
 #include "raft/transport.h"
 
 #include <inttypes.h>

@@ -1,8 +1,8 @@
 /* The connecting side of the stream seam.
  *
  * Happy path: resolve the address (no look-up for a numeric one), connect, write preamble and handshake, give the
- * stream to libraft. Failure modes: each step failing, the deadline over all of them, and the transport closing: libraft's
- * callback runs once with RAFT_NOCONNECTION (RAFT_CANCELED when closing) and it tries again later by itself. A look-up
+ * stream to libraft. Failure modes: each step failing, the deadline over all of them, and the transport closing:
+ * libraft's callback runs once with RAFT_NOCONNECTION (RAFT_CANCELED when closing) and it tries again later by itself. A look-up
  * can not be stopped once it runs: the dial then stays, answered, until the look-up ends. libraft is never called back
  * from inside transport_connect(). */
 #include "raft/transport.h"

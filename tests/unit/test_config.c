@@ -272,6 +272,17 @@ static void odd_values_are_kept_by_the_normal_form(void **state)
     reread_config(&c);
 }
 
+static void a_path_may_end_in_a_colon(void **state)
+{
+    struct config c;
+
+    (void)state;
+    read_config_text(&c, "node: m1\nlisten: 127.0.0.1:1\ndata_dir: \"/d:\"\ninsecure_loopback: true\n"
+                         "group: [{name: m1, address: 127.0.0.1:1}]\n");
+    assert_string_equal(c.data_dir, "/d:");
+    reread_config(&c);
+}
+
 static void groups_of_1_3_5_and_7_are_accepted(void **state)
 {
     (void)state;
@@ -398,6 +409,7 @@ int main(void)
         cmocka_unit_test(the_examples_are_right),
         cmocka_unit_test(defaults_of_a_manager),
         cmocka_unit_test(odd_values_are_kept_by_the_normal_form),
+        cmocka_unit_test(a_path_may_end_in_a_colon),
         cmocka_unit_test(groups_of_1_3_5_and_7_are_accepted),
         cmocka_unit_test(clusters_of_every_flavour_are_well_formed),
         cmocka_unit_test(a_full_cluster_survives_its_normal_form),

@@ -94,11 +94,471 @@ static void test_failover(void **state)
     rig_await(DB3, "SELECT COUNT(*) FROM t.t", "7");
 }
 
+/* All that a verb could have changed, as one text (static). */
+static const char *state_of(struct rig_server *s)
+{
+    static char text[2048];
+    size_t n = 0;
+
+    n += (size_t)snprintf(text, sizeof(text), "%s ",
+                          rig_sql(s, "SELECT CONCAT_WS(' ', @@global.read_only, @@global.rpl_semi_sync_master_enabled,"
+                                     " @@global.rpl_semi_sync_slave_enabled, @@global.gtid_binlog_pos, identity, token,"
+                                     " epoch) FROM regent.fence"));
+    static const char *const columns[] = {"Slave_IO_Running", "Slave_SQL_Running", "Master_Port", "Gtid_IO_Pos"};
+    for (size_t i = 0; i < ARRAY_LEN(columns); i++) {
+        n += (size_t)snprintf(text + n, sizeof(text) - n, "%s ", rig_channel(s, columns[i]));
+    }
+    return text;
+}
+
+static void assert_unchanged(struct rig_server *s, const char *before)
+{
+    assert_string_equal(state_of(s), before);
+}
+
+static void test_stale_token_changes_nothing(void **state)
+{
+    (void)state;
+    struct verb v = rig_verb(VERB_APPLY, DB2, RIG_TOKEN);
+    TEXT_COPY(v.target, rig_sql(DB1, "SELECT @@gtid_binlog_pos"));
+    rig_do(DB2, &v);
+    char before[2048];
+    snprintf(before, sizeof(before), "%s", state_of(DB2));
+    session_end(&DB2->control);
+    DB2->locked = false;
+    for (int kind = VERB_none + 1; kind < VERB_KINDS_N; kind++) {
+        v = rig_verb((enum verb_kind)kind, DB2, RIG_TOKEN - 1);
+        rig_source(&v, DB3);
+        assert_true(rig_refuse(DB2, &v, "newer plan").stale);
+        assert_unchanged(DB2, before);
+        /* And a session that believes that it holds the lock under its old token. */
+        DB2->locked = true;
+        DB2->locked_token = v.token;
+        assert_true(rig_refuse(DB2, &v, "newer plan").stale);
+        assert_unchanged(DB2, before);
+    }
+}
+
+/* The text of a verb that stops the receiver, taken from a run on db2 under RIG_TOKEN. */
+static void capture_revoke(char *sql, uint32_t deadline_ms)
+{
+    struct verb v = rig_verb(VERB_REVOKE, DB2, RIG_TOKEN);
+
+    v.deadline_ms = deadline_ms;
+    static struct verb_run run;
+    verb_begin(&run, &v, FLAVOUR_MARIADB, "u", "p");
+    run.left_ms = deadline_ms;
+    session_begin(&DB2->control, DB2, "regent-control", "control-secret");
+    enum verb_next next = verb_next(&run, NULL);
+    while (next == VERB_SEND && strstr(run.sql, "STOP SLAVE") == NULL) {
+        next = verb_next(&run, session_run(&DB2->control, run.sql));
+    }
+    assert_int_equal(next, VERB_SEND);
+    strcpy(sql, run.sql);
+}
+
+static void test_guard_on_the_server(void **state)
+{
+    (void)state;
+    static char sql[VERB_SQL_SIZE];
+    static char before[2048];
+    static struct session other;
+
+    capture_revoke(sql, 60000);
+    snprintf(before, sizeof(before), "%s", state_of(DB2));
+    /* Another session, without the lock. */
+    session_begin(&other, DB2, "regent-control", "control-secret");
+    assert_int_equal(session_run(&other, sql)->code, 30001);
+    session_end(&other);
+    assert_unchanged(DB2, before);
+    /* Another identity, another token in the row. */
+    rig_sql(DB2, "SET sql_log_bin=0; UPDATE regent.fence SET identity='stranger'");
+    assert_int_equal(session_run(&DB2->control, sql)->code, 30004);
+    rig_sql(DB2, "SET sql_log_bin=0; UPDATE regent.fence SET identity='identity-of-2', token=101");
+    assert_int_equal(session_run(&DB2->control, sql)->code, 30002);
+    rig_sql(DB2, "SET sql_log_bin=0; UPDATE regent.fence SET token=99");
+    assert_int_equal(session_run(&DB2->control, sql)->code, 30003);
+    rig_sql(DB2, "SET sql_log_bin=0; UPDATE regent.fence SET token=100");
+    assert_unchanged(DB2, before);
+    /* Whole again: it acts. So the refusals above were the guard's doing. */
+    assert_int_equal(session_run(&DB2->control, sql)->status, DB_OK);
+    assert_string_equal(rig_channel(DB2, "Slave_IO_Running"), "No");
+    struct verb v = rig_verb(VERB_REVOKE, DB3, RIG_TOKEN);
+    TEXT_COPY(v.identity, "identity-of-2");
+    rig_refuse(DB3, &v, "another server answers");
+    assert_string_equal(rig_sql(DB3, "SELECT token FROM regent.fence"), "10");
+}
+
+/* S3: what lies in the socket of a frozen server does nothing when it wakes after the deadline. */
+static void test_frozen_server_wakes_late(void **state)
+{
+    (void)state;
+    static char sql[VERB_SQL_SIZE];
+    static char before[2048];
+
+    capture_revoke(sql, 300);
+    snprintf(before, sizeof(before), "%s", state_of(DB2));
+    kill(DB2->pid, SIGSTOP);
+    session_send(&DB2->control, sql);
+    nap_ms(350);
+    kill(DB2->pid, SIGCONT);
+    assert_int_equal(session_read(&DB2->control)->code, 30005);
+    assert_unchanged(DB2, before);
+    /* The same with a deadline that has not passed acts. */
+    capture_revoke(sql, 60000);
+    kill(DB2->pid, SIGSTOP);
+    session_send(&DB2->control, sql);
+    nap_ms(350);
+    kill(DB2->pid, SIGCONT);
+    assert_int_equal(session_read(&DB2->control)->status, DB_OK);
+    assert_string_equal(rig_channel(DB2, "Slave_IO_Running"), "No");
+}
+
+static void test_takeover_ends_the_old_session(void **state)
+{
+    (void)state;
+    static struct session old;
+    struct verb v = rig_verb(VERB_APPLY, DB2, RIG_TOKEN);
+
+    rig_do(DB2, &v);
+    old = DB2->control; /* It stays, as that of a leader that was paused. */
+    DB2->control = (struct session){0};
+    DB2->locked = false;
+    v.token = RIG_TOKEN + 1;
+    rig_do(DB2, &v);
+    assert_int_equal(session_run(&old, "SELECT 1")->status, DB_LOST);
+    session_end(&old);
+    assert_string_equal(rig_sql(DB2, "SELECT token FROM regent.fence"), "101");
+    assert_string_equal(rig_sql(DB2, "SELECT IS_USED_LOCK('regent.control') IS NOT NULL"), "1");
+    /* Its session lost without its knowledge: taken again. */
+    session_end(&DB2->control);
+    rig_await(DB2, "SELECT IS_USED_LOCK('regent.control') IS NULL", "1");
+    rig_do(DB2, &v);
+}
+
+/* Rows that the acker acknowledged and has not applied: nothing may lose them. */
+static void test_unapplied_relay_log(void **state)
+{
+    (void)state;
+    static struct session blocker;
+
+    session_begin(&blocker, DB2, "root", "");
+    assert_int_equal(session_run(&blocker, "LOCK TABLES t.t READ")->status, DB_OK);
+    insert_rows(DB1, 5);
+    rig_kill(DB1);
+    struct verb v = rig_verb(VERB_REVOKE, DB2, RIG_TOKEN);
+    struct verb_outcome revoked = rig_do(DB2, &v);
+    assert_string_not_equal(revoked.received, revoked.executed);
+    v = rig_verb(VERB_PROMOTE, DB2, RIG_TOKEN);
+    rig_refuse(DB2, &v, "all that was received");
+    v = rig_verb(VERB_FOLLOW, DB2, RIG_TOKEN);
+    rig_source(&v, DB3);
+    v.deadline_ms = 300;
+    rig_refuse(DB2, &v, "the applier to execute");
+    assert_string_equal(rig_channel(DB2, "Slave_SQL_Running"), "Yes");
+    v = rig_verb(VERB_APPLY, DB2, RIG_TOKEN);
+    TEXT_COPY(v.target, revoked.received);
+    v.deadline_ms = 300;
+    rig_refuse(DB2, &v, "not in time");
+    session_end(&blocker);
+    v.deadline_ms = 5000;
+    rig_do(DB2, &v);
+    assert_string_equal(rig_sql(DB2, "SELECT COUNT(*) FROM t.t"), "5");
+}
+
+/* hazards A8: the applier had been stopped; starting it after the receiver would throw the rows away. */
+static void test_stopped_applier_is_started_in_time(void **state)
+{
+    (void)state;
+    rig_sql(DB2, "STOP SLAVE SQL_THREAD");
+    insert_rows(DB1, 5);
+    rig_kill(DB1);
+    struct verb v = rig_verb(VERB_REVOKE, DB2, RIG_TOKEN);
+    struct verb_outcome o = rig_do(DB2, &v);
+    v = rig_verb(VERB_APPLY, DB2, RIG_TOKEN);
+    TEXT_COPY(v.target, o.received);
+    rig_do(DB2, &v);
+    assert_string_equal(rig_sql(DB2, "SELECT COUNT(*) FROM t.t"), "5");
+}
+
+static void test_broken_applier_keeps_relay_log(void **state)
+{
+    (void)state;
+    rig_sql(DB2, "SET sql_log_bin=0; INSERT INTO t.t VALUES (1, 'mine')");
+    insert_rows(DB1, 5);
+    rig_await(DB2, "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE COMMAND = 'Slave_SQL'", "0");
+    rig_kill(DB1);
+    struct verb v = rig_verb(VERB_REVOKE, DB2, RIG_TOKEN);
+    struct verb_outcome o = rig_do(DB2, &v);
+    char space[64];
+    snprintf(space, sizeof(space), "%s", rig_channel(DB2, "Relay_Log_Space"));
+    v = rig_verb(VERB_APPLY, DB2, RIG_TOKEN);
+    TEXT_COPY(v.target, o.received);
+    rig_refuse(DB2, &v, "1062");
+    v = rig_verb(VERB_FOLLOW, DB2, RIG_TOKEN);
+    rig_source(&v, DB3);
+    rig_refuse(DB2, &v, "1062");
+    v = rig_verb(VERB_CATCH_UP, DB2, RIG_TOKEN);
+    rig_source(&v, DB3);
+    TEXT_COPY(v.target, o.received);
+    rig_refuse(DB2, &v, "1062");
+    assert_string_equal(rig_channel(DB2, "Relay_Log_Space"), space);
+    assert_string_equal(rig_channel(DB2, "Gtid_IO_Pos"), o.received);
+}
+
+/* A4: another replica received more than the acker. */
+static void test_catch_up(void **state)
+{
+    (void)state;
+    rig_sql(DB1, "SET GLOBAL rpl_semi_sync_master_enabled=0");
+    rig_sql(DB2, "STOP SLAVE IO_THREAD");
+    insert_rows(DB1, 5);
+    rig_await(DB3, "SELECT COUNT(*) FROM t.t", "5");
+    rig_kill(DB1);
+    struct verb v = rig_verb(VERB_REVOKE, DB3, RIG_TOKEN);
+    struct verb_outcome holder = rig_do(DB3, &v);
+    v = rig_verb(VERB_REVOKE, DB2, RIG_TOKEN);
+    struct verb_outcome o = rig_do(DB2, &v);
+    assert_string_not_equal(o.received, holder.received);
+    v = rig_verb(VERB_PROMOTE, DB2, RIG_TOKEN);
+    TEXT_COPY(v.target, holder.received);
+    rig_refuse(DB2, &v, "target");
+    v = rig_verb(VERB_APPLY, DB2, RIG_TOKEN);
+    TEXT_COPY(v.target, holder.received);
+    rig_refuse(DB2, &v, "not received");
+    v = rig_verb(VERB_CATCH_UP, DB2, RIG_TOKEN);
+    rig_source(&v, DB3);
+    TEXT_COPY(v.target, holder.received);
+    rig_do(DB2, &v);
+    assert_string_equal(rig_sql(DB2, "SELECT COUNT(*) FROM t.t"), "5");
+    assert_string_equal(rig_channel(DB2, "Slave_IO_Running"), "No");
+    rig_do(DB2, &v);
+    assert_int_equal(rig.requests, 1);
+}
+
+static void test_follow(void **state)
+{
+    (void)state;
+    struct verb v = rig_verb(VERB_FOLLOW, DB3, RIG_TOKEN);
+    rig_source(&v, DB1);
+    v.is_acker = true;
+    rig_do(DB3, &v); /* Same source: only the flag changes, by a restart of the receiver. */
+    assert_string_equal(rig_status(DB3, "RPL_SEMI_SYNC_SLAVE_STATUS"), "ON");
+    rig_do(DB3, &v);
+    assert_int_equal(rig.requests, 1);
+    v.is_acker = false;
+    rig_do(DB3, &v);
+    assert_string_equal(rig_status(DB3, "RPL_SEMI_SYNC_SLAVE_STATUS"), "OFF");
+    insert_rows(DB1, 3);
+    rig_source(&v, DB2); /* A live receiver is led elsewhere, nothing is lost on the way. */
+    rig_do(DB3, &v);
+    insert_rows(DB1, 3);
+    rig_await(DB3, "SELECT COUNT(*) FROM t.t", "6");
+    rig_sql(DB3, "STOP SLAVE");
+    rig_do(DB3, &v);
+    rig_sql(DB3, "STOP SLAVE; SET GLOBAL read_only=0; INSERT INTO t.t (v) VALUES ('errant'); SET GLOBAL read_only=1");
+    rig_refuse(DB3, &v, "transactions of its own");
+    rig_source(&v, DB1);
+    rig_refuse(DB3, &v, "transactions of its own");
+    assert_string_equal(rig_channel(DB3, "Slave_IO_Running"), "No");
+}
+
+/* F2: a commit waits for an ack that never comes, and writers come back all the time. */
+static void test_close(void **state)
+{
+    (void)state;
+    static struct session waiter, writers[4];
+    struct verb v = rig_verb(VERB_CLOSE, DB1, RIG_TOKEN);
+    char sql[] = "INSERT INTO t.t (v) VALUES ('w')";
+
+    kill(DB2->pid, SIGSTOP);
+    session_begin(&waiter, DB1, "app", "a");
+    session_send(&waiter, "INSERT INTO t.t (v) VALUES ('unacknowledged')");
+    rig_await(DB1, "SELECT VARIABLE_VALUE FROM information_schema.GLOBAL_STATUS WHERE VARIABLE_NAME ="
+                   " 'RPL_SEMI_SYNC_MASTER_WAIT_SESSIONS'", "1");
+    pid_t storm = fork();
+    if (storm == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        for (;;) { /* Four writers that reconnect at once when they are cut off. */
+            for (unsigned i = 0; i < 4; i++) {
+                bool is_new = writers[i].my == NULL;
+                if (!session_begin(&writers[i], DB1, "app", "a")) continue;
+                if (is_new && mysql_send_query(writers[i].my, sql, sizeof(sql) - 1) != 0) session_end(&writers[i]);
+                if (!is_new && mysql_query(writers[i].my, "") != 0 && mysql_errno(writers[i].my) >= 2000 &&
+                    mysql_errno(writers[i].my) != 2014) session_end(&writers[i]);
+            }
+            nap_ms(2);
+        }
+    }
+    nap_ms(100);
+    struct verb_outcome o = rig_do(DB1, &v);
+    kill(storm, SIGKILL);
+    waitpid(storm, NULL, 0);
+    assert_string_equal(rig_sql(DB1, "SELECT @@global.read_only"), "1");
+    assert_string_equal(rig_status(DB1, "RPL_SEMI_SYNC_MASTER_WAIT_SESSIONS"), "0");
+    assert_int_equal(session_read(&waiter)->status, DB_LOST);
+    assert_string_equal(o.executed, rig_sql(DB1, "SELECT @@gtid_binlog_pos"));
+    session_begin(&waiter, DB1, "app", "a");
+    assert_int_equal(session_run(&waiter, sql)->code, 1290);
+    session_end(&waiter);
+    kill(DB2->pid, SIGCONT);
+}
+
+/* The reign row waits for an ack; neither it nor its session may bar the next leader. */
+static void test_reign_row_waits(void **state)
+{
+    (void)state;
+    static struct session reign;
+    static struct verb_run run;
+    struct verb v = rig_verb(VERB_APPLY, DB1, RIG_TOKEN);
+
+    rig_do(DB1, &v);
+    kill(DB2->pid, SIGSTOP);
+    v = rig_verb(VERB_REIGN_ROW, DB1, RIG_TOKEN);
+    v.k = 1;
+    verb_begin(&run, &v, FLAVOUR_MARIADB, "u", "p");
+    run.left_ms = 5000;
+    session_begin(&reign, DB1, "regent-control", "control-secret");
+    assert_int_equal(verb_next(&run, NULL), VERB_SEND);
+    assert_int_equal(verb_next(&run, session_run(&reign, run.sql)), VERB_SEND);
+    session_send(&reign, run.sql);
+    rig_await(DB1, "SELECT VARIABLE_VALUE FROM information_schema.GLOBAL_STATUS WHERE VARIABLE_NAME ="
+                   " 'RPL_SEMI_SYNC_MASTER_WAIT_SESSIONS'", "1");
+    v = rig_verb(VERB_APPLY, DB1, RIG_TOKEN + 1);
+    DB1->locked = false;
+    rig_do(DB1, &v);
+    assert_int_equal(session_read(&reign)->status, DB_LOST);
+    kill(DB2->pid, SIGCONT);
+    /* The old token writes no row any more; the new one does, acknowledged. */
+    v = rig_verb(VERB_REIGN_ROW, DB1, RIG_TOKEN);
+    v.k = 1;
+    assert_true(rig_refuse(DB1, &v, "newer plan").stale);
+    v.token = RIG_TOKEN + 1;
+    rig_do(DB1, &v);
+    rig_await(DB2, "SELECT COUNT(*) FROM regent.reign WHERE token = 101", "1");
+    /* Semi-sync switched off: the row proves nothing, and the verb says so. */
+    rig_sql(DB1, "SET GLOBAL rpl_semi_sync_master_enabled=0");
+    rig_refuse(DB1, &v, "no acker");
+}
+
+/* servers.md: how long the revocation takes when the master does not answer. */
+static void test_revoke_from_frozen_master(void **state)
+{
+    (void)state;
+    insert_rows(DB1, 3);
+    kill(DB1->pid, SIGSTOP);
+    struct verb v = rig_verb(VERB_REVOKE, DB3, RIG_TOKEN);
+    rig_do(DB3, &v);
+    v = rig_verb(VERB_REVOKE, DB2, RIG_TOKEN);
+    v.deadline_ms = 3000;
+    rig_do(DB2, &v);
+    assert_string_equal(rig_channel(DB2, "Slave_IO_Running"), "No");
+    assert_string_equal(rig_sql(DB2, "SELECT COUNT(*) FROM t.t"), "3");
+    kill(DB1->pid, SIGCONT);
+    /* Revoked: the old master lives again and cannot get an acknowledgement. */
+    static struct session app;
+    session_begin(&app, DB1, "app", "a");
+    session_send(&app, "INSERT INTO t.t (v) VALUES ('late')");
+    rig_await(DB1, "SELECT VARIABLE_VALUE FROM information_schema.GLOBAL_STATUS WHERE VARIABLE_NAME ="
+                   " 'RPL_SEMI_SYNC_MASTER_WAIT_SESSIONS'", "1");
+    nap_ms(300);
+    assert_string_equal(rig_status(DB1, "RPL_SEMI_SYNC_MASTER_WAIT_SESSIONS"), "1");
+    mysql_close(app.my);
+    app.my = NULL;
+}
+
+static void test_degraded(void **state)
+{
+    (void)state;
+    rig_sql(DB3, "STOP SLAVE");
+    struct verb v = rig_verb(VERB_PROMOTE, DB3, RIG_TOKEN);
+    rig_do(DB3, &v);
+    v = rig_verb(VERB_REIGN_ROW, DB3, RIG_TOKEN);
+    rig_refuse(DB3, &v, "it would wait");
+    v = rig_verb(VERB_ATTACHED, DB3, RIG_TOKEN);
+    rig_do(DB3, &v);
+    v = rig_verb(VERB_REIGN_ROW, DB3, RIG_TOKEN);
+    rig_do(DB3, &v);
+    v = rig_verb(VERB_OPEN, DB3, RIG_TOKEN);
+    rig_do(DB3, &v);
+    assert_string_equal(rig_sql(DB3, "SELECT CONCAT(@@global.read_only, @@global.rpl_semi_sync_master_enabled)"), "OFFOFF");
+}
+
+static int start_not_strict(void **state)
+{
+    (void)state;
+    rig_make(DB1, 1, "gtid_strict_mode=0\n");
+    rig_sql(DB1, "CREATE USER 'regent-control'@'%%' IDENTIFIED BY 'control-secret'; GRANT ALL ON *.* TO"
+                 " 'regent-control'@'%%'");
+    return 0;
+}
+
+static void test_enrol_refuses(void **state)
+{
+    (void)state;
+    struct verb v = rig_verb(VERB_ENROL, DB1, 10);
+    v.is_master = true;
+    rig_refuse(DB1, &v, "gtid_strict_mode");
+    assert_string_equal(rig_sql(DB1, "SELECT COUNT(*) FROM information_schema.SCHEMATA WHERE SCHEMA_NAME='regent'"), "0");
+    v = rig_verb(VERB_REVOKE, DB1, 10);
+    rig_refuse(DB1, &v, "not enrolled");
+    static struct verb_run run;
+    verb_begin(&run, &v, FLAVOUR_MYSQL, "u", "p");
+    struct verb_outcome o = rig_drive(&DB1->control, DB1, &run);
+    assert_non_null(strstr(o.error, "flavour mysql is not supported"));
+}
+
+static void test_probe_account(void **state)
+{
+    (void)state;
+    static struct session c;
+    char sql[PROBE_SQL_SIZE], why[256];
+    struct text text = TEXT_ON(sql), error = TEXT_ON(why);
+    struct view_facts f;
+
+    probe_write(FLAVOUR_MARIADB, &text);
+    assert_true(session_begin(&c, DB2, "regent", "probe-secret"));
+    int64_t began = now_us();
+    const struct db_result *r = session_run(&c, sql);
+    print_message("  probe: %.2f ms, %zu bytes\n", (double)(now_us() - began) / 1000, text.len);
+    assert_int_equal(probe_read(FLAVOUR_MARIADB, r, &f, &error), VIEW_OK);
+    assert_string_equal(f.identity, "identity-of-2");
+    assert_int_equal(f.token, 10);
+    assert_true(f.read_only && f.replica_on && f.replica_enabled && f.durable && f.gtid_strict && f.relay_durable);
+    assert_int_equal(f.channels_n, 1);
+    assert_int_equal(f.channels[0].io, VIEW_IO_YES);
+    assert_int_equal(f.channels[0].heartbeat_period_ms, 250);
+    assert_int_equal(f.channels[0].source_port, DB1->port);
+    assert_string_equal(f.channels[0].received, f.executed);
+    assert_int_equal(session_run(&c, "UPDATE regent.fence SET token=7")->code, 1142);
+    uint64_t started = f.started_s, mark = f.channels[0].receive_mark;
+    nap_ms(400);
+    assert_int_equal(probe_read(FLAVOUR_MARIADB, session_run(&c, sql), &f, &error), VIEW_OK);
+    assert_int_equal(f.started_s, started);
+    assert_true(f.channels[0].receive_mark != mark); /* A heartbeat. */
+    session_end(&c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_enrol, rig_start, rig_stop),
+        cmocka_unit_test_setup_teardown(test_enrol_refuses, start_not_strict, rig_stop),
+        cmocka_unit_test_setup_teardown(test_probe_account, rig_start_enrolled, rig_stop),
         cmocka_unit_test_setup_teardown(test_failover, rig_start_enrolled, rig_stop),
+        cmocka_unit_test_setup_teardown(test_stale_token_changes_nothing, rig_start_enrolled, rig_stop),
+        cmocka_unit_test_setup_teardown(test_guard_on_the_server, rig_start_enrolled, rig_stop),
+        cmocka_unit_test_setup_teardown(test_frozen_server_wakes_late, rig_start_enrolled, rig_stop),
+        cmocka_unit_test_setup_teardown(test_takeover_ends_the_old_session, rig_start_enrolled, rig_stop),
+        cmocka_unit_test_setup_teardown(test_unapplied_relay_log, rig_start_enrolled, rig_stop),
+        cmocka_unit_test_setup_teardown(test_stopped_applier_is_started_in_time, rig_start_enrolled, rig_stop),
+        cmocka_unit_test_setup_teardown(test_broken_applier_keeps_relay_log, rig_start_enrolled, rig_stop),
+        cmocka_unit_test_setup_teardown(test_catch_up, rig_start_enrolled, rig_stop),
+        cmocka_unit_test_setup_teardown(test_follow, rig_start_enrolled, rig_stop),
+        cmocka_unit_test_setup_teardown(test_close, rig_start_enrolled, rig_stop),
+        cmocka_unit_test_setup_teardown(test_reign_row_waits, rig_start_enrolled, rig_stop),
+        cmocka_unit_test_setup_teardown(test_revoke_from_frozen_master, rig_start_enrolled, rig_stop),
+        cmocka_unit_test_setup_teardown(test_degraded, rig_start_enrolled, rig_stop),
     };
 
     return cmocka_run_group_tests(tests, rig_setup_template, rig_remove_template);

@@ -1,0 +1,221 @@
+/* plan_step() by scripts: tests/golden/plan_*.txt. Lines that begin with "> " drive a small world (plan_world.h), the
+ * others are the transcript that must come out: verdicts, proposals, verbs. GOLDEN_UPDATE=1 writes them anew. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <glob.h>
+
+#include "plan_world.h"
+
+enum { WORDS_MAX = 8, LINE_SIZE = 4096 };
+
+static struct world *w;
+
+static uint8_t server(const char *name)
+{
+    return name != NULL && strncmp(name, "db", 2) == 0 ? (uint8_t)(atoi(name + 2) - 1) : FSM_SERVER_NONE;
+}
+
+static void set_down(struct world_server *s, bool is_alive, bool is_frozen)
+{
+    s->alive = is_alive;
+    s->frozen = is_frozen;
+    s->down_at = w->now;
+}
+
+static void operator_failover(char **word, bool is_dry)
+{
+    struct plan_input in;
+    struct verb_outcome outcomes[FSM_SERVERS_MAX];
+    static struct fsm_command command;
+    static char buffer[LINE_SIZE];
+    struct text dry = TEXT_ON(buffer);
+    bool accept_loss = word[2] != NULL && text_equal(word[2], "accept-loss");
+    world_input(w, &in, outcomes);
+    enum fsm_code code = plan_operator_failover(&in, server(word[1]), accept_loss, &command, &dry);
+    fprintf(w->out, "%s\n%s", fsm_code_name(code), buffer);
+    if (code == FSM_OK && !is_dry) (void)world_propose(w, &command);
+}
+
+static void pause_cluster(bool is_paused)
+{
+    static struct fsm_command c;
+    memset(&c, 0, sizeof(c));
+    c.kind = CMD_CLUSTER_PAUSE;
+    (void)TEXT_COPY(c.u.cluster_pause.cluster, "shop");
+    c.u.cluster_pause.paused = is_paused;
+    (void)world_propose(w, &c);
+}
+
+static void show(void)
+{
+    const struct fsm_cluster *c = world_cluster(w);
+    fprintf(w->out, "epoch %llu master %s backup %s\n", (unsigned long long)c->epoch, world_name(w, c->master),
+            world_name(w, c->backup));
+    for (uint8_t i = 0; i < c->reigns_n; i++) {
+        const struct fsm_reign *r = &c->reigns[i];
+        fprintf(w->out, "reign %llu of %s k %d ackers %x%s%s\n", (unsigned long long)r->epoch,
+                world_name(w, r->master), r->k, r->ackers, r->lossless ? " lossless since " : "", r->since);
+    }
+    for (uint8_t i = 0; i < w->servers_n; i++) {
+        const struct world_server *s = &w->servers[i];
+        fprintf(w->out, "%s %s%s%s, follows %s%s, executed %llu%s%s\n", c->servers[i].name,
+                fsm_server_state_name(c->servers[i].state), s->alive ? "" : ", dead",
+                s->read_only ? "" : ", WRITABLE", s->receiving ? world_name(w, (uint8_t)s->source) : "-",
+                s->replica_flag ? " as acker" : "", (unsigned long long)s->executed,
+                c->servers[i].reason[0] ? ": " : "", c->servers[i].reason);
+    }
+}
+
+static void explain(void)
+{
+    fprintf(w->out, "%s%schange: %s\n", w->update->diagnosis.suspicious ? "(suspicious)\n" : "",
+            w->update->diagnosis.evidence, w->update->diagnosis.change);
+    for (uint8_t i = 0; i < w->servers_n; i++) {
+        const char *text = diagnose_server(world_cluster(w), w->view, i);
+        if (text != NULL) fprintf(w->out, "%s: %s\n", world_name(w, i), text);
+    }
+}
+
+/* Words about one server: "kill db1". Returns false when there is no such word. */
+static bool do_server(struct world_server *s, char **word)
+{
+    const char *verb = word[0];
+    uint64_t n = word[2] != NULL ? strtoull(word[2], NULL, 10) : 0;
+    if (text_equal(verb, "kill")) set_down(s, false, false);
+    else if (text_equal(verb, "freeze")) set_down(s, true, true);
+    else if (text_equal(verb, "thaw")) set_down(s, true, false);
+    else if (text_equal(verb, "start")) *s = (struct world_server){.alive = true, .read_only = true, .supported = true,
+        .gtid_strict = true, .source = s->source, .applier = false, .received = s->received, .executed = s->executed,
+        .source_enabled = s->source_enabled, .token = s->token, .down_at = w->now};
+    else if (text_equal(verb, "lag")) s->received = s->executed = s->executed - n, s->receiving = false;
+    else if (text_equal(verb, "commit")) s->executed += n;
+    else if (text_equal(verb, "ahead")) s->received = s->executed = s->executed + n;
+    else if (text_equal(verb, "unapplied")) s->slow_applier = true, s->executed -= n;
+    else if (text_equal(verb, "apply")) s->slow_applier = false;
+    else if (text_equal(verb, "applier-error")) s->applier = false, s->sql_errno = (uint32_t)n;
+    else if (text_equal(verb, "applier-stop")) s->applier = false;
+    else if (text_equal(verb, "never-attaches")) s->never_attaches = true;
+    else if (text_equal(verb, "writable")) s->read_only = false;
+    else if (text_equal(verb, "read-only")) s->read_only = true;
+    else if (text_equal(verb, "no-channel")) s->source = -1, s->receiving = false;
+    else if (text_equal(verb, "unsupported")) s->supported = false;
+    else if (text_equal(verb, "login-refused")) s->login_refused = true;
+    else if (text_equal(verb, "no-semisync")) s->source_enabled = s->replica_flag = false;
+    else if (text_equal(verb, "token")) s->token = n;
+    else return false;
+    return true;
+}
+
+static void cut(const char *manager, uint8_t i, bool is_cut)
+{
+    uint8_t m = (uint8_t)(atoi(manager + 1) - 1);
+    w->servers[i].cut[m] = is_cut;
+    w->servers[i].cut_at[m] = w->now;
+}
+
+static void do_line(char **word)
+{
+    uint8_t i = server(word[1]);
+    if (i < FSM_SERVERS_MAX && !text_equal(word[0], "operator") && !text_equal(word[0], "dry")) {
+        char identity[FSM_NAME_SIZE];
+        (void)TEXT_COPY(identity, w->servers[i].identity);
+        assert_true(do_server(&w->servers[i], word));
+        (void)TEXT_COPY(w->servers[i].identity, identity);
+        return;
+    }
+    if (text_equal(word[0], "cluster")) {
+        world_declare(w, (uint8_t)atoi(word[1]), fsm_durability_parse(word[2]));
+    } else if (text_equal(word[0], "enrolled")) world_enrol(w);
+    else if (text_equal(word[0], "run")) world_run(w, atoi(word[1]));
+    else if (text_equal(word[0], "leader")) world_lead(w, (uint8_t)(atoi(word[1] + 1) - 1));
+    else if (text_equal(word[0], "mute")) w->view->managers[atoi(word[1] + 1) - 1].heard = false;
+    else if (text_equal(word[0], "cut")) cut(word[1], server(word[2]), true);
+    else if (text_equal(word[0], "heal")) cut(word[1], server(word[2]), false);
+    else if (text_equal(word[0], "operator")) operator_failover(word, false);
+    else if (text_equal(word[0], "dry")) operator_failover(word, true);
+    else if (text_equal(word[0], "pause")) pause_cluster(true);
+    else if (text_equal(word[0], "resume")) pause_cluster(false);
+    else if (text_equal(word[0], "show")) show();
+    else if (text_equal(word[0], "explain")) explain();
+    else fail_msg("no such word: %s", word[0]);
+}
+
+static char *read_file(const char *path)
+{
+    FILE *f = fopen(path, "r");
+    assert_non_null(f);
+    char *text = calloc(1, 1 << 18);
+    size_t n = fread(text, 1, (1 << 18) - 1, f);
+    text[n] = '\0';
+    fclose(f);
+    return text;
+}
+
+/* Runs the "> " lines of 'script' and returns what comes out, to be freed. */
+static char *play(const char *script)
+{
+    char *out = NULL;
+    size_t size = 0;
+    FILE *f = open_memstream(&out, &size);
+    w = world_new(f);
+    for (const char *at = script; *at != '\0'; at += strcspn(at, "\n"), at += *at == '\n') {
+        char line[LINE_SIZE] = "";
+        char *word[WORDS_MAX] = {NULL}, *save = NULL;
+        size_t len = strcspn(at, "\n");
+        assert_true(len < sizeof(line));
+        memcpy(line, at, len);
+        if (line[0] == '#') fprintf(f, "%s\n", line);
+        if (strncmp(line, "> ", 2) != 0) continue;
+        fprintf(f, "%s\n", line);
+        unsigned n = 0;
+        for (char *p = strtok_r(line + 2, " ", &save); p && n + 1 < WORDS_MAX; p = strtok_r(NULL, " ", &save)) word[n++] = p;
+        do_line(word);
+    }
+    fclose(f);
+    return out;
+}
+
+static void play_golden(const char *path)
+{
+    char *expected = read_file(path);
+    char *out = play(expected);
+    if (w->broken[0] != '\0') print_error("%s: broken: %s\n", path, w->broken);
+    if (w->refused_n != 0) print_error("%s: %u proposals were refused\n", path, w->refused_n);
+    assert_int_equal(w->refused_n, 0);
+    assert_string_equal(w->broken, "");
+    world_free(w);
+    if (getenv("GOLDEN_UPDATE") != NULL) {
+        FILE *f = fopen(path, "w");
+        assert_non_null(f);
+        fputs(out, f);
+        fclose(f);
+    } else if (!text_equal(expected, out)) {
+        print_error("%s differs; got:\n%s\n", path, out);
+        assert_true(false);
+    }
+    free(expected);
+    free(out);
+}
+
+static void test_golden(void **state)
+{
+    (void)state;
+    glob_t found;
+    assert_int_equal(glob("tests/golden/plan_*.txt", 0, NULL, &found), 0);
+    for (size_t i = 0; i < found.gl_pathc; i++) play_golden(found.gl_pathv[i]);
+    assert_true(found.gl_pathc >= 10);
+    globfree(&found);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_golden),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
