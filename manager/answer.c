@@ -319,7 +319,7 @@ static enum answer_kind answer_failover(const struct answer_world *w, const stru
     enum fsm_code code = plan_operator_failover(&input, to, r->accept_loss, command, &dry);
     if (r->dry_run) return answer_dry(a, code, buffer);
     if (code == FSM_OK) return ANSWER_PROPOSE;
-    return say(a, code_of(code), "%s: %s", fsm_code_text(code), buffer);
+    return say(a, code_of(code), "%s: %.*s", fsm_code_text(code), (int)strcspn(buffer, "\n"), buffer);
 }
 
 static enum answer_kind answer_abort(const struct answer_world *w, const struct client_request *r,

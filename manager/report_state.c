@@ -82,12 +82,10 @@ static const char *health_of_replica(const struct view_facts *f, struct text *te
         return "stopped";
     }
     const struct view_channel *ch = &f->channels[0];
-    if (ch->sql_errno != 0) {
-        text_addf(text, "applier stopped by error %" PRIu32 ": %s", ch->sql_errno, ch->error);
-        return "broken";
-    }
-    if (ch->io_errno != 0) {
-        text_addf(text, "receiver has error %" PRIu32 ": %s", ch->io_errno, ch->error);
+    if (ch->sql_errno != 0 || ch->io_errno != 0) {
+        if (ch->sql_errno != 0) text_addf(text, "applier stopped by error %" PRIu32, ch->sql_errno);
+        else text_addf(text, "receiver has error %" PRIu32, ch->io_errno);
+        if (ch->error[0] != '\0') text_addf(text, ": %s", ch->error);
         return "broken";
     }
     if (ch->io == VIEW_IO_NO || !ch->applier) {

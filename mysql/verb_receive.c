@@ -182,19 +182,20 @@ static enum verb_next point(struct script *s, bool is_acker)
         }
         return script_poll(s, "the receiver to connect");
     }
-    if (has_own_transactions(s)) {
-        return script_fail(s, "the server has transactions of its own (%s): it must be rewound or rebuilt first",
-                           facts->binlog);
-    }
-    if (channel != NULL && channel->io == VIEW_IO_YES && script_once(s, STAGE_STOPPED)) {
+    if (channel != NULL && channel->io != VIEW_IO_NO && script_once(s, STAGE_STOPPED)) {
         script_block(s);
         script_on_channel(s, &s->flavour->stop_receiver, channel->name);
         return script_send(s);
     }
-    if (channel != NULL && channel->io == VIEW_IO_YES) return script_poll(s, "the receiver to stop");
+    if (channel != NULL && channel->io != VIEW_IO_NO) return script_poll(s, "the receiver to stop");
     if (!script_has_all_received(facts)) {
         if (script_is_applying(facts)) return script_poll(s, "the applier to execute what was received");
         return fail_not_applied(s);
+    }
+    /* Only now: an applier that works writes its binlog before its position. */
+    if (has_own_transactions(s)) {
+        return script_fail(s, "the server has transactions of its own (%s): it must be rewound or rebuilt first",
+                           facts->binlog);
     }
     s->run->stage |= STAGE_POINTED;
     return point_at_source(s, flag);

@@ -205,9 +205,9 @@ static void add_kill_up_to(struct script *s, uint64_t last_id)
     script_guard(s);
     script_kill(s, where);
     text_addf(&s->sql,
-              "SELECT @@GLOBAL.read_only AS closed, COUNT(*) AS sessions_left, (SELECT MAX(ID) FROM"
-              " information_schema.PROCESSLIST) AS last_id FROM information_schema.PROCESSLIST"
-              " WHERE ID <> CONNECTION_ID() AND %s;\n",
+              "SELECT @@GLOBAL.read_only AS closed, (SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE ID <>"
+              " CONNECTION_ID() AND %s) AS sessions_left, (SELECT MAX(ID) FROM information_schema.PROCESSLIST) AS"
+              " last_id;\n",
               where);
 }
 

@@ -64,7 +64,7 @@ static void drop_message(struct raft_message *m)
 static void on_recv(struct raft_io *io, struct raft_message *m)
 {
     struct guard *g = guard_of(io);
-    bool unsafe_snapshot = m->type == RAFT_INSTALL_SNAPSHOT && RAFT_COMPAT_TAKING_SNAPSHOT(g->raft);
+    bool unsafe_snapshot = m->type == RAFT_INSTALL_SNAPSHOT && RAFT_COMPAT_SNAPSHOT_BUSY(g->raft);
     if (!g->closing && (guard_failed(g) || unsafe_snapshot)) {
         drop_message(m);
         return;

@@ -5,8 +5,8 @@
  * a timer with the wrong argument (uv_append.c: memory corruption after disk_retry). So each method of raft_io goes
  * through here: the first failure stops the node: nothing goes in or out any more, and the process ends with the text.
  *
- * It also keeps an InstallSnapshot away while a snapshot is being taken (legacy.c takeSnapshotCb would follow a null
- * pointer); the leader sends it again. */
+ * It also drops an InstallSnapshot that comes while a snapshot is being taken (legacy.c takeSnapshotCb would follow a
+ * null pointer) or installed (libraft would leak it); the leader sends it again. */
 #ifndef REGENT_RAFT_GUARD_H
 #define REGENT_RAFT_GUARD_H
 

@@ -70,9 +70,11 @@ static void on_tick(void *arg)
     struct raft_node *node = arg;
     bool want_barrier = raft_state(&node->raft) == RAFT_LEADER && node->establishing_term == 0 &&
                         node->established_term != RAFT_COMPAT_TERM(&node->raft);
+    /* A barrier or a configuration was applied: no hook hears of it, but the index moved on. */
+    bool moved = node->commits == NULL && node->applied_index != raft_last_applied(&node->raft);
     check_disk(node);
     on_step(&node->raft);
-    if (want_barrier || guard_failed(&node->guard)) node_wake(node);
+    if (want_barrier || moved || guard_failed(&node->guard)) node_wake(node);
 }
 
 static void on_closer_closed(uv_handle_t *handle)
@@ -213,6 +215,7 @@ void raft_node_status(const struct raft_node *node, struct raft_node_status *out
     out->applied_index = node->applied_index;
     out->disk_full = node->disk_full;
     if (node->closing) return;
+    if (node->commits == NULL) out->applied_index = raft_last_applied(r);
     out->term = RAFT_COMPAT_TERM(r);
     out->last_index = raft_last_index(r);
     out->established = out->role == RAFT_NODE_LEADER && node->established_term == out->term;

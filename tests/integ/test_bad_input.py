@@ -161,7 +161,9 @@ def test_data_directory_of_another_node(scene):
 def test_data_directory_in_use(scene):
     group = Group(scene)
     group.start()
-    refuses(group.managers[0], re.escape(group.managers[0].data_dir), "in use|another|locked")
+    second = Group(scene).managers[0]  # The same node from another place: other ports, the same directory.
+    second.write_config(data_dir=group.managers[0].data_dir, socket=scene.path("second.sock"))
+    refuses(second, re.escape(group.managers[0].data_dir), "in use|locked|already runs|another regentd")
     assert group.managers[0].is_running()
 
 
@@ -216,9 +218,9 @@ servers:
 
 def test_full_disk_at_bootstrap(scene):
     manager = Group(scene).managers[0]
-    script = (f"mkdir -p {manager.data_dir} && mount -t tmpfs -o size=64k none {manager.data_dir} && "
-              f"(head -c 1M /dev/zero >{manager.data_dir}/filler;"
-              f" exec {binary('regentd')} --bootstrap --config {manager.config})")
+    # One inode: the directory itself. Every file that is made in it meets "No space left on device".
+    script = (f"mkdir -p {manager.data_dir} && mount -t tmpfs -o size=64k,nr_inodes=1 none {manager.data_dir} && "
+              f"exec {binary('regentd')} --bootstrap --config {manager.config}")
     child = scene.spawn("full", ["unshare", "--mount", "sh", "-c", script])
     code = child.wait(20)
     with open(scene.log_path("full")) as f:
@@ -238,10 +240,9 @@ def start_on_small_disk(scene, manager):
 
 
 def fill(path):
-    with open(path, "wb") as f:
-        try:
-            while True:
-                f.write(b"\0" * 4096)
-                f.flush()
-        except OSError:
-            pass
+    try:
+        with open(path, "wb", buffering=0) as f:
+            while f.write(b"\0" * 4096) == 4096:
+                pass
+    except OSError:
+        pass

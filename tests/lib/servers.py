@@ -102,12 +102,15 @@ class Server:
         self.socket = scene.path(name + ".sock")
         self.process = None
         subprocess.run(["cp", "-a", "--sparse=always", template(), self.data], check=True)
+        temporary = scene.path(name + ".tmp")
+        os.makedirs(temporary)  # Of its own: a server that starts deletes the temporary tables of others in its tmpdir.
         user = "user=root\n" if os.geteuid() == 0 else ""
         self.config = scene.write(name + ".cnf", f"""\
 [mariadbd]
 {user}datadir={self.data}
 socket={self.socket}
 pid_file={self.data}/mysqld.pid
+tmpdir={temporary}
 bind_address={host}
 port={self.port}
 server_id={server_id}

@@ -125,7 +125,7 @@ static bool handmade_input(void *ctx, uint8_t cluster, struct plan_input *out, c
 }
 
 /* A fresh world; free() it. */
-static struct handmade *handmade_new(void)
+static inline struct handmade *handmade_new(void)
 {
     struct handmade *h = calloc(1, sizeof(*h));
     MUST(h != NULL);
@@ -141,7 +141,7 @@ static struct handmade *handmade_new(void)
     return h;
 }
 
-static struct report_cluster handmade_report(const struct handmade *h)
+static inline struct report_cluster handmade_report(const struct handmade *h)
 {
     return (struct report_cluster){
         .state = &h->state, .cluster = &h->state.clusters[0], .view = &h->view, .diagnosis = &h->diagnosis};

@@ -216,7 +216,9 @@ static inline void mariadb_boot(struct mariadb_server *s)
     snprintf(arg[3], sizeof(arg[3]), "--init-file=%s/init.sql", s->dir);
     snprintf(arg[4], sizeof(arg[4]), "--port=%u", s->port);
     snprintf(log, sizeof(log), "%s/log", s->dir);
-    for (unsigned i = 0; i < 5; i++) argv[n++] = arg[i];
+    /* Not /tmp: a server that starts deletes the temporary tables of others in its tmpdir. */
+    snprintf(arg[5], sizeof(arg[5]), "--tmpdir=%s", s->dir);
+    for (unsigned i = 0; i < 6; i++) argv[n++] = arg[i];
     for (unsigned i = 0; i < s->extra_n; i++) argv[n++] = s->extra[i];
     s->pid = mariadb_spawn(argv, log);
     for (int64_t end_ms = mariadb_now_ms() + FIXTURE_START_S * 1000; mariadb_query(s, "SELECT 1", NULL, 0) != 0;) {

@@ -533,6 +533,7 @@ static int setup1(void **state)
 int main(void)
 {
     log_init(LOG_LEVEL_ERR, false, "test");
+    if (getenv("TEST_FILTER") != NULL) cmocka_set_test_filter(getenv("TEST_FILTER"));
     (void)signal(SIGPIPE, SIG_IGN);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_applies_1000_commands_in_equal_order, setup3, teardown),
