@@ -132,6 +132,12 @@ bool choose_acks_revoked(const struct fsm_cluster *cluster, const struct fsm_rei
     return fsm_set_count(reign->ackers & revoked) >= ackers - reign->k + 1;
 }
 
+bool choose_master_proves(const struct work *w, const struct fsm_reign *reign)
+{
+    if (reign->master != w->cluster->master || !sight_reached(w->cluster, w->in->view, reign->master)) return false;
+    return !reign->lossless || facts_of(w, reign->master)->durable;
+}
+
 static void add_unproven(const struct work *w, const struct fsm_reign *r, fsm_set reached, struct text *t)
 {
     const char *master = work_name(w, r->master);
@@ -152,8 +158,7 @@ bool choose_is_provable(const struct work *w, uint8_t to, struct text *t)
     fsm_set reached = choose_reached(w);
     for (uint8_t i = 0; i < w->cluster->reigns_n; i++) {
         const struct fsm_reign *r = &w->cluster->reigns[i];
-        bool can_be_closed = r->master == w->cluster->master && fsm_set_has(reached, r->master);
-        if (r->master == to || can_be_closed || choose_acks_revoked(w->cluster, r, reached)) continue;
+        if (r->master == to || choose_master_proves(w, r) || choose_acks_revoked(w->cluster, r, reached)) continue;
         add_unproven(w, r, reached, t);
         return false;
     }

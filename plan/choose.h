@@ -24,6 +24,10 @@ fsm_set choose_reached(const struct work *w);
 /* True when enough of the reign's ackers are in 'revoked' and revocation proves something for it (F1: A3, A7). */
 bool choose_acks_revoked(const struct fsm_cluster *cluster, const struct fsm_reign *reign, fsm_set revoked);
 
+/* True when the old master, once it is closed (F2), accounts by itself for all that it acknowledged in 'reign' (A4):
+ * it lost nothing in a crash. For a reign that was not lossless there is nothing better. */
+bool choose_master_proves(const struct work *w, const struct fsm_reign *reign);
+
 /* The ackers of all listed reigns (A8). */
 fsm_set choose_ackers(const struct fsm_cluster *cluster);
 

@@ -19,10 +19,11 @@ static bool is_open_stranger(const struct work *w, uint8_t server)
 bool close_begin(struct work *w)
 {
     /* What was seen before the last plan ended may be a server that this plan has closed. */
-    int64_t ended_ms = work_ended_ms(w, false);
+    int64_t ended_ms = work_ended_ms(w);
     if (ended_ms >= 0 && ended_ms <= sight_fresh_ms(w->cluster)) return false;
     for (uint8_t i = 0; i < w->cluster->servers_n; i++) {
         if (!is_open_stranger(w, i)) continue;
+        if (work_backs_off(w, PLAN_CLOSE)) return true;
         struct fsm_cmd_plan_begin *b = &work_propose(w, CMD_PLAN_BEGIN)->u.plan_begin;
         (void)TEXT_COPY(b->cluster, w->cluster->name);
         b->kind = PLAN_CLOSE;
@@ -45,6 +46,11 @@ void close_step(struct work *w)
     (void)work_ask(w, from, VERB_CLOSE);
     if (work_is_done(w, from, VERB_CLOSE)) {
         (void)work_advance(w, STEP_DONE);
+        return;
+    }
+    if (w->update->diagnosis.acts) {
+        struct text reason = work_fail(w);
+        text_addf(&reason, "the master %s must be replaced first", work_name(w, w->cluster->master));
         return;
     }
     const struct verb_outcome *o = work_outcome(w, from, VERB_CLOSE);

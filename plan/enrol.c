@@ -122,6 +122,36 @@ static const char *replica_problem(const struct work *w, uint8_t server, uint8_t
     return problem != NULL ? problem : twin_problem(w, server);
 }
 
+static const char *source_problem(const struct view_facts *m)
+{
+    if (!m->source_enabled || !m->source_on) return "semi-sync is off on the master";
+    if (!m->after_sync) return "the wait point is not AFTER_SYNC";
+    if (!m->wait_no_replica) return "the master does not wait when no replica is there (wait_no_slave)";
+    if (m->source_timeout_ms < TIMEOUT_MIN_MS) return "the master's semi-sync time-out is too short: set 4294967295";
+    if (m->source_clients < 1) return "no replica is attached for semi-sync";
+    if (!m->durable) return "the master is not durable: sync_binlog=1, innodb_flush_log_at_trx_commit=1";
+    return NULL;
+}
+
+/* Why commits are not known to wait for the backup, and only for it (A6): a static text, or NULL. */
+static const char *lossless_problem(const struct work *w, uint8_t master, uint8_t backup)
+{
+    const struct view_observation *m = sight_self(w->in->view, master);
+    if (backup == FSM_SERVER_NONE) return "there is no backup";
+    const struct view_observation *b = sight_self(w->in->view, backup);
+    if (!sight_ok(w->cluster, m) || !sight_ok(w->cluster, b)) return "master or backup cannot be read";
+    const char *problem = source_problem(&m->facts);
+    if (problem != NULL) return problem;
+    if (!b->facts.replica_enabled || !b->facts.replica_on) return "the backup does not acknowledge";
+    if (!b->facts.relay_durable) return "the backup's relay log is not durable: sync_relay_log=1";
+    for (uint8_t i = 0; i < w->cluster->servers_n; i++) {
+        const struct view_facts *f = &sight_self(w->in->view, i)->facts;
+        if (i == master || i == backup || !f->set) continue;
+        if (f->replica_enabled || f->replica_on) return "another replica than the backup may acknowledge: switch it off";
+    }
+    return NULL;
+}
+
 /* --- begin --- */
 
 void enrol_begin(struct work *w)
@@ -139,6 +169,7 @@ void enrol_begin(struct work *w)
     }
     bool is_lossless = w->cluster->durability == DURABILITY_LOSSLESS;
     const char *problem = backup == FSM_SERVER_NONE ? "there is none declared" : replica_problem(w, backup, master);
+    if (problem == NULL) problem = lossless_problem(w, master, backup);
     if (is_lossless && problem != NULL) {
         WORK_WHY(w, "not enrolled: a lossless cluster needs a backup that acknowledges. %s: %s",
                  work_name(w, backup), problem);
@@ -238,37 +269,6 @@ static void prepare_step(struct work *w)
 
 /* --- VERIFY --- */
 
-static const char *source_problem(const struct view_facts *m)
-{
-    if (!m->source_enabled || !m->source_on) return "semi-sync is off on the master";
-    if (!m->after_sync) return "the wait point is not AFTER_SYNC";
-    if (!m->wait_no_replica) return "the master does not wait when no replica is there (wait_no_slave)";
-    if (m->source_timeout_ms < TIMEOUT_MIN_MS) return "the master's semi-sync time-out is too short: set 4294967295";
-    if (m->source_clients < 1) return "no replica is attached for semi-sync";
-    if (!m->durable) return "the master is not durable: sync_binlog=1, innodb_flush_log_at_trx_commit=1";
-    return NULL;
-}
-
-/* Why commits are not known to wait for the backup, and only for it (A6): a static text, or NULL. */
-static const char *lossless_problem(const struct work *w)
-{
-    uint8_t backup = w->plan->acker;
-    const struct view_observation *m = sight_self(w->in->view, w->plan->to);
-    if (backup == FSM_SERVER_NONE) return "there is no backup";
-    const struct view_observation *b = sight_self(w->in->view, backup);
-    if (!sight_ok(w->cluster, m) || !sight_ok(w->cluster, b)) return "master or backup cannot be read";
-    const char *problem = source_problem(&m->facts);
-    if (problem != NULL) return problem;
-    if (!b->facts.replica_enabled || !b->facts.replica_on) return "the backup does not acknowledge";
-    if (!b->facts.relay_durable) return "the backup's relay log is not durable: sync_relay_log=1";
-    for (uint8_t i = 0; i < w->cluster->servers_n; i++) {
-        const struct view_facts *f = &sight_self(w->in->view, i)->facts;
-        if (i == w->plan->to || i == backup || !f->set) continue;
-        if (f->replica_enabled || f->replica_on) return "another replica than the backup may acknowledge: switch it off";
-    }
-    return NULL;
-}
-
 /* The managers' oldest and newest recent readings of the master. */
 static void read_twice(const struct work *w, const struct view_observation **oldest,
                        const struct view_observation **newest)
@@ -304,7 +304,7 @@ static const char *proven_since(const struct work *w)
 static void verify_step(struct work *w)
 {
     bool is_lossless = w->cluster->durability == DURABILITY_LOSSLESS;
-    const char *problem = lossless_problem(w);
+    const char *problem = lossless_problem(w, w->plan->to, w->plan->acker);
     const char *since = problem == NULL ? proven_since(w) : NULL;
     const char *missing = problem != NULL ? problem : "the backup was not seen to have received all";
     if (since != NULL || w->cluster->durability == DURABILITY_ASYNC) {

@@ -47,7 +47,7 @@ static void propose_failover(struct work *w, uint8_t to, uint8_t acker)
 
 void failover_begin(struct work *w)
 {
-    int64_t ended_ms = work_ended_ms(w, false);
+    int64_t ended_ms = work_ended_ms(w);
     if (w->update->diagnosis.row == DIAGNOSIS_RESTARTED && ended_ms >= 0 && ended_ms <= sight_fresh_ms(w->cluster)) {
         WORK_WHY(w, "read-only, but by a probe that may be older than its opening: looking again");
         return;

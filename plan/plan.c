@@ -22,6 +22,13 @@ static uint8_t stale_server(const struct work *w)
 static void carry_on(struct work *w)
 {
     uint8_t stale = stale_server(w);
+    if (stale != FSM_SERVER_NONE && work_step_ms(w) >= WORK_GIVE_UP_MS) {
+        /* We still commit, so no newer leader of this group wrote it. */
+        struct text reason = work_fail(w);
+        text_addf(&reason, "%s holds a greater token, and not from this group of managers: stop the other group, then "
+                           "drop the table regent.fence there, unlogged", work_name(w, stale));
+        return;
+    }
     if (stale != FSM_SERVER_NONE) {
         WORK_WHY(w, "%s holds a greater token than plan %llu: this leader is deposed and does nothing more",
                  work_name(w, stale), (unsigned long long)w->plan->token);
@@ -39,17 +46,13 @@ static void carry_on(struct work *w)
 
 static void begin(struct work *w)
 {
-    int64_t failed_ms = work_ended_ms(w, true);
     const struct diagnosis *d = &w->update->diagnosis;
     if (w->cluster->paused) {
         WORK_WHY(w, "paused by an operator");
-    } else if (failed_ms >= 0 && failed_ms < WORK_BACKOFF_MS) {
-        WORK_WHY(w, "the last plan failed: the next one begins after a pause of %d s", WORK_BACKOFF_MS / 1000);
-        w->update->wake_ms = WORK_BACKOFF_MS - failed_ms;
     } else if (w->cluster->epoch == 0) {
-        enrol_begin(w);
+        if (!work_backs_off(w, PLAN_ENROL)) enrol_begin(w);
     } else if (d->acts) {
-        failover_begin(w);
+        if (!work_backs_off(w, PLAN_FAILOVER)) failover_begin(w);
     } else if (!close_begin(w)) {
         WORK_WHY(w, "%s: %s", diagnosis_name(d->row), diagnosis_text(d->row));
     }

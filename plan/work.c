@@ -113,25 +113,40 @@ struct text work_fail(struct work *w)
     return TEXT_ON(end->reason);
 }
 
-static bool is_ended(const struct fsm_plan *p, uint8_t cluster, bool only_failed)
-{
-    if (p->token == 0 || p->cluster != cluster) return false;
-    if (p->state == PLAN_STATE_FAILED || p->state == PLAN_STATE_ABORTED) return true;
-    return p->state == PLAN_STATE_FINISHED && !only_failed;
-}
-
-int64_t work_ended_ms(const struct work *w, bool only_failed)
+/* The newest ended plan of this cluster, of 'kind' (none: of any); NULL when there is none. */
+static const struct fsm_plan *newest_ended(const struct work *w, enum fsm_plan_kind kind)
 {
     const struct fsm_plan *newest = NULL;
     for (unsigned i = 0; i < FSM_PLANS_MAX; i++) {
         const struct fsm_plan *p = &w->in->state->plans[i];
-        if (!is_ended(p, w->in->cluster, only_failed)) continue;
+        if (p->token == 0 || p->cluster != w->in->cluster || p->state == PLAN_STATE_RUNNING) continue;
+        if (kind != fsm_plan_kind_none && p->kind != kind) continue;
         if (newest == NULL || p->token > newest->token) newest = p;
     }
-    if (newest == NULL) return -1;
-    int64_t ms = (w->in->wall.us - newest->ended.us) / 1000;
+    return newest;
+}
+
+static int64_t since_ms(const struct work *w, const struct fsm_plan *ended)
+{
+    if (ended == NULL) return -1;
+    int64_t ms = (w->in->wall.us - ended->ended.us) / 1000;
     if (ms < -CLOCK_SKEW_MS) return -1;
     return ms < 0 ? 0 : ms;
+}
+
+int64_t work_ended_ms(const struct work *w)
+{
+    return since_ms(w, newest_ended(w, fsm_plan_kind_none));
+}
+
+bool work_backs_off(struct work *w, enum fsm_plan_kind kind)
+{
+    const struct fsm_plan *newest = newest_ended(w, kind);
+    int64_t ms = since_ms(w, newest);
+    if (ms < 0 || ms >= WORK_BACKOFF_MS || newest->state == PLAN_STATE_FINISHED) return false;
+    WORK_WHY(w, "%s %llu did not succeed: the next one begins %d s after it", fsm_plan_kind_name(kind),
+             (unsigned long long)newest->token, WORK_BACKOFF_MS / 1000);
+    return true;
 }
 
 void work_names(struct text *t, const struct fsm_cluster *cluster, fsm_set servers)

@@ -45,9 +45,10 @@ struct fsm_cmd_plan_step *work_advance(struct work *w, enum fsm_step next);
 /* Proposes to end the running plan as failed. Returns the empty reason, to be filled with what to do. */
 struct text work_fail(struct work *w);
 
-/* How long ago the newest ended plan of this cluster ended, by the wall clock; -1: there is none, or too long ago to
- * matter. 'only_failed': of those that did not finish. Milliseconds. */
-int64_t work_ended_ms(const struct work *w, bool only_failed);
+/* How long ago the newest plan of this cluster ended, by the wall clock; -1: there is none. Milliseconds. */
+int64_t work_ended_ms(const struct work *w);
+/* True while a plan of 'kind' that failed or was aborted is so young that the next one has to wait; says so. */
+bool work_backs_off(struct work *w, enum fsm_plan_kind kind);
 
 /* Appends names of servers: "db2, db3". */
 void work_names(struct text *t, const struct fsm_cluster *cluster, fsm_set servers);
@@ -60,7 +61,7 @@ void enrol_step(struct work *w);
 void failover_begin(struct work *w);
 void failover_step(struct work *w);
 void revoke_step(struct work *w);
-bool close_begin(struct work *w); /* True when it proposed. */
+bool close_begin(struct work *w); /* True when there is something to close. */
 void close_step(struct work *w);
 
 #endif

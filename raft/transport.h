@@ -22,6 +22,7 @@ enum {
     TRANSPORT_USER_TIMEOUT_MS = 2000, /* Unacknowledged data for that long: reconnect, so that a healed net is used. */
     TRANSPORT_GREETS_MAX = 64,        /* Accepted connections without a whole handshake. */
     TRANSPORT_DIALS_MAX = 32,
+    TRANSPORT_PEERS_MAX = 16,
     HANDSHAKE_FIXED_SIZE = 26,
     HANDSHAKE_ADDRESS_MAX = 127,
 };
@@ -41,6 +42,12 @@ bool handshake_read(struct handshake *h, const uint8_t *from, size_t size);
 struct dial;
 struct greet;
 
+/* Whether the last connection attempt to a peer failed: only changes are logged. */
+struct transport_peer {
+    uint64_t id;
+    bool failing;
+};
+
 struct transport {
     struct raft_uv_transport raft; /* What libraft uses; raft.impl is this struct. */
     struct uv_loop_s *loop;
@@ -52,6 +59,7 @@ struct transport {
     struct dial *dials;   /* Also those whose handles are still closing. */
     struct greet *greets; /* The same. */
     unsigned dials_n, greets_n;
+    struct transport_peer peers[TRANSPORT_PEERS_MAX]; /* By first use; a peer beyond these is not logged. */
 };
 
 /* Prepares t->raft for raft_uv_init(). */

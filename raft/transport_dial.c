@@ -61,6 +61,19 @@ static void on_tcp_closed(uv_handle_t *handle)
     dial_unref(d);
 }
 
+static void log_change(const struct dial *d, bool failing, const char *why)
+{
+    for (struct transport_peer *p = d->t->peers; p < d->t->peers + TRANSPORT_PEERS_MAX; p++) {
+        if (p->id != 0 && p->id != d->id) continue;
+        p->id = d->id;
+        if (p->failing == failing) return;
+        p->failing = failing;
+        if (failing) log_warn("raft.peer_unreachable", "peer=%llu address=%s text=\"%s\"", d->id, d->address, why);
+        if (!failing) log_info("raft.peer_reached", "peer=%llu address=%s", d->id, d->address);
+        return;
+    }
+}
+
 /* Answers libraft once. status 0 hands over the stream; else 'why' says what failed. */
 static void dial_finish(struct dial *d, int status, const char *why)
 {
@@ -73,13 +86,11 @@ static void dial_finish(struct dial *d, int status, const char *why)
     if (status == 0) {
         tcp->data = NULL;
         d->open--; /* The timer still holds us. */
-        log_debug("raft.connected", "peer=%llu address=%s", d->id, d->address);
+        log_change(d, false, NULL);
         req->cb(req, (struct uv_stream_s *)tcp, 0);
         return;
     }
-    if (status != RAFT_CANCELED) {
-        log_limited(LOG_LEVEL_INFO, "raft.connect_failed", "peer=%llu address=%s text=\"%s\"", d->id, d->address, why);
-    }
+    if (status != RAFT_CANCELED) log_change(d, true, why);
     uv_close((uv_handle_t *)tcp, on_tcp_closed);
     req->cb(req, NULL, status);
 }
@@ -205,8 +216,7 @@ int transport_connect(struct raft_uv_transport *raft, struct raft_uv_connect *re
     int rv = dial_start(d);
     if (rv == 0) return 0;
     /* libraft retries after its delay; the handles close by themselves. */
-    log_limited(LOG_LEVEL_WARN, "raft.connect_failed", "peer=%llu address=%s text=\"%s\"", id, address,
-                uv_strerror(rv));
+    log_change(d, true, uv_strerror(rv));
     d->req = NULL;
     d->tcp = NULL;
     uv_close((uv_handle_t *)&d->timer, on_timer_closed);

@@ -1,6 +1,7 @@
 /* regent, the command line: understands what was typed, then runs one command (run.c). */
 #include <errno.h>
 #include <inttypes.h>
+#include <locale.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -168,6 +169,7 @@ int main(int argc, char **argv)
 {
     struct cli cli;
     bool done;
+    (void)setlocale(LC_CTYPE, ""); /* For the lines of trees; without it they are ASCII. */
     enum client_code code = parse_command_line(&cli, argc, argv, &done);
     if (code == CLIENT_OK && !done) code = cli.command->run(&cli);
     if (fflush(stdout) != 0 && code == CLIENT_OK) {

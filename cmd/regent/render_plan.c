@@ -158,10 +158,13 @@ void render_members(const struct style *s, json_t *members)
     json_t *list = field_array(members, "members"), *m;
     size_t i;
     struct libscols_table *t = table_new(s, columns);
-    json_array_foreach(list, i, m) table_line(
-        t, NULL, (const char *const[]){field(m, "id"), field(m, "name"), field(m, "address"),
-                                       field_is_true(m, "leader") ? "leader" : "follower", NULL});
-    if (field_is_true(members, "stale"))
+    bool is_stale = field_is_true(members, "stale");
+    json_array_foreach(list, i, m)
+    {
+        const char *role = is_stale ? "unknown" : field_is_true(m, "leader") ? "leader" : "follower";
+        table_line(t, NULL, (const char *const[]){field(m, "id"), field(m, "name"), field(m, "address"), role, NULL});
+    }
+    if (is_stale)
         fprintf(s->out, "NO LEADER: this is what %s remembers.\n", field(members, "from"));
     table_print(s, t, 0);
 }

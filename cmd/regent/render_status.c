@@ -62,7 +62,7 @@ static void render_reasons(const struct style *s, json_t *servers)
     {
         const char *word = word_of(server), *reason = field(server, "reason");
         if (reason[0] == '\0' || strcmp(word, "ok") == 0) continue;
-        fprintf(s->out, "  %s%s is %s%s: ", colour_of(s, word), field(server, "name"), word, colour_end(s));
+        fprintf(s->out, "  %s%s: %s%s: ", colour_of(s, word), field(server, "name"), word, colour_end(s));
         put_safe(s->out, reason);
         fputc('\n', s->out);
     }
@@ -189,6 +189,13 @@ static void render_tree(const struct style *s, json_t *cluster)
     struct tree t = {.style = s, .servers = field_array(cluster, "servers")};
     fprintf(s->out, "cluster %s: %s%s%s, epoch %s\n", field(cluster, "name"), colour_of(s, state), state, colour_end(s),
             field(cluster, "epoch"));
+    /* What a degraded cluster lacks stands below the tree, with its servers. */
+    const char *text = field(cluster, "text");
+    if (text[0] != '\0' && strcmp(state, "degraded") != 0) {
+        fputs("  ", s->out);
+        put_safe(s->out, text);
+        fputc('\n', s->out);
+    }
     t.table = table_new(s, columns);
     tree_build(&t, cluster);
     table_print(s, t.table, 2);

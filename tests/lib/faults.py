@@ -5,6 +5,7 @@ import subprocess
 import time
 
 import outage
+import pymysql
 from cluster import TABLE, Cluster, Writer
 from managers import Group
 from namespaces import CELL_ADDRESS, WORLD_ADDRESS
@@ -155,9 +156,12 @@ class Stage:
 
 
 def is_closed(server, account):
-    """Read-only, and no session of 'account' (the application) is left."""
-    rows = server.sql(f"SELECT @@global.read_only AS ro,"
-                      f" (SELECT COUNT(*) FROM information_schema.processlist WHERE user = '{account}') AS clients")
+    """Read-only, and no session of 'account' (the application) is left. Not yet when our own session is ended too."""
+    try:
+        rows = server.sql(f"SELECT @@global.read_only AS ro,"
+                          f" (SELECT COUNT(*) FROM information_schema.processlist WHERE user = '{account}') AS clients")
+    except pymysql.MySQLError:
+        return False
     return rows[0]["ro"] == 1 and rows[0]["clients"] == 0
 
 

@@ -1,5 +1,7 @@
-/* A cluster by hand for the tests of reports and answers: "shop" with master db1, acker db2, replicas db3 and db4, epoch
- * 1, one finished failover-free past, seen by three managers who all read every server. A test bends what it is about. */
+/* A cluster by hand for the tests of reports and answers.
+ *
+ * "shop" has master db1, acker db2, replicas db3 and db4, epoch 1, no plan; three managers read every server, and all
+ * is well. A test bends what it is about. */
 #ifndef REGENT_TESTS_HANDMADE_H
 #define REGENT_TESTS_HANDMADE_H
 

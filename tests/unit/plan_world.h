@@ -37,6 +37,7 @@ struct world_verb {
     int64_t began, due, ended;
     struct verb verb;
     struct verb_outcome outcome;
+    char told[FSM_TEXT_SIZE]; /* Last failure in the transcript. */
 };
 
 struct world {
@@ -311,7 +312,12 @@ static inline void world_end(struct world *w, struct world_verb *wv, enum verb_s
     (void)TEXT_COPY(wv->outcome.identity, s->identity);
     wv->outcome.server_id = wv->verb.server + 1u;
     (void)TEXT_COPY(wv->outcome.error, error);
-    if (state == VERB_STATE_DONE) return;
+    if (state == VERB_STATE_DONE) {
+        wv->told[0] = '\0';
+        return;
+    }
+    if (text_equal(wv->told, error)) return;
+    (void)TEXT_COPY(wv->told, error);
     WORLD_SAY(w, "verb %s on %s: %s%s\n", verb_name(wv->verb.kind), world_name(w, wv->verb.server),
               wv->outcome.stale ? "stale: " : "", error);
 }
@@ -362,7 +368,12 @@ static inline void world_ask(struct world *w, const struct verb *v)
                   v->source_port ? world_name(w, (uint8_t)(v->source_port - WORLD_FIRST_PORT)) : "",
                   v->is_acker ? " as acker" : "");
     }
-    *wv = (struct world_verb){.running = true, .began = w->now, .due = w->now + WORLD_TICK_MS, .verb = *v};
+    if (!is_same) wv->told[0] = '\0';
+    wv->running = true;
+    wv->began = w->now;
+    wv->due = w->now + WORLD_TICK_MS;
+    wv->verb = *v;
+    memset(&wv->outcome, 0, sizeof(wv->outcome));
     wv->outcome.kind = v->kind;
     wv->outcome.token = v->token;
     wv->outcome.step = v->step;

@@ -223,10 +223,13 @@ static void no_escape_from_a_server(void **unused)
 static void rings_end(void **unused)
 {
     (void)unused;
-    json_t *status = json_loads("{\"clusters\":[{\"name\":\"r\",\"state\":\"ok\",\"epoch\":1,\"master\":\"a\",\"servers\":["
-                                "{\"name\":\"a\",\"source\":\"b\"},{\"name\":\"b\",\"source\":\"a\"},"
-                                "{\"name\":\"c\",\"source\":\"d\"},{\"name\":\"d\",\"source\":\"c\"},"
-                                "{\"name\":\"self\",\"source\":\"self\"},{\"name\":\"e\",\"source\":\"other:1\"}]}]}", 0, NULL);
+    static const char text[] = "{'clusters':[{'name':'r','state':'ok','epoch':1,'master':'a','servers':["
+                               "{'name':'a','source':'b'},{'name':'b','source':'a'},"
+                               "{'name':'c','source':'d'},{'name':'d','source':'c'},"
+                               "{'name':'self','source':'self'},{'name':'e','source':'other:1'}]}]}";
+    char quoted[sizeof(text)];
+    for (size_t i = 0; i < sizeof(text); i++) quoted[i] = text[i] == '\'' ? '"' : text[i];
+    json_t *status = json_loads(quoted, 0, NULL);
     assert_non_null(status);
     struct page p = page_new(false);
     page_open(&p);

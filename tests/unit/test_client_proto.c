@@ -118,11 +118,11 @@ static void assert_all_zero(const void *p, size_t size)
     for (size_t i = 0; i < size; i++) assert_int_equal(bytes[i], 0);
 }
 
-/* Decodes a copy of exactly 'size' bytes, so that ASan sees a read behind the end. What is refused leaves no trace; what
- * is taken is within its bounds: it can be encoded again. */
+/* Decodes a copy of exactly 'size' bytes, so that ASan sees a read behind the end. What is refused leaves no trace;
+ * what is taken is within its bounds: it can be encoded again. */
 static void decode_request_copy(const uint8_t *data, size_t size)
 {
-    uint8_t *copy = malloc(size + 1);
+    uint8_t *copy = malloc(size > 0 ? size : 1);
     struct client_request r;
     struct err e = {0};
     memcpy(copy, data, size);
@@ -142,7 +142,7 @@ static void decode_request_copy(const uint8_t *data, size_t size)
 
 static void decode_answer_copy(const uint8_t *data, size_t size)
 {
-    uint8_t *copy = malloc(size + 1);
+    uint8_t *copy = malloc(size > 0 ? size : 1);
     struct client_answer a;
     struct err e = {0};
     memcpy(copy, data, size);

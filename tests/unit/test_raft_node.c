@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <signal.h>
+#include <sys/resource.h>
 
 #include "raft/storage.h"
 #include "raft/transport.h"
@@ -466,6 +467,60 @@ static void test_unwritable_term_is_fatal(void **state)
     assert_int_equal(raft_node_propose(m->node, "x", 1, on_proposed, f), -ENOTCONN);
 }
 
+/* libraft retries a failed log write by a timer with the wrong argument: the node must be closed before that fires. */
+static void test_failed_write_is_fatal(void **state)
+{
+    struct fixture *f = *state;
+    struct member *m = &f->members[0];
+    static char data[16 * 1024];
+    struct rlimit saved, small;
+    fixture_start(f);
+    fixture_elect(f);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &saved), 0);
+    small = saved;
+    small.rlim_cur = 64 * 1024;
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+    memset(data, 'd', sizeof data);
+    for (unsigned i = 0; i < 8; i++) {
+        assert_int_equal(raft_node_propose(m->node, data, sizeof data, on_proposed, f), 0);
+    }
+    int64_t deadline = now_ms() + 5000;
+    while (m->fatal[0] == '\0' && now_ms() < deadline) fixture_turn(f);
+    fixture_turn_for(f, 1200);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &saved), 0);
+    print_message("    %s\n", m->fatal);
+    assert_non_null(strstr(m->fatal, "write the log"));
+    assert_true(f->unknown > 0);
+    assert_int_equal(f->acks + f->unknown, 8);
+}
+
+static void on_stop_wanted(void *arg, int status, uint64_t index)
+{
+    struct member *m = arg;
+    struct raft_node *node = m->node;
+    (void)index;
+    assert_int_equal(status, 0);
+    m->node = NULL;
+    raft_node_stop(node, on_node_closed, m);
+}
+
+static void test_stop_from_a_done_function(void **state)
+{
+    struct fixture *f = *state;
+    fixture_start(f);
+    struct member *m = fixture_elect(f);
+    assert_int_equal(raft_node_propose(m->node, "x", 1, on_stop_wanted, m), 0);
+    for (unsigned i = 0; i < 10; i++) {
+        assert_int_equal(raft_node_propose(m->node, "y", 1, on_proposed, f), 0);
+        assert_int_equal(raft_node_barrier(m->node, on_proposed, f), 0);
+    }
+    WAIT_UNTIL(f, m->closed);
+    assert_int_equal(f->acks + f->unknown + f->refused, 20); /* Each was told something. */
+    memset(&m->status, 0, sizeof m->status);
+    member_start(m);
+    fixture_elect(f);
+}
+
 static void on_any(void *arg, int status, uint64_t index)
 {
     (void)index;
@@ -488,6 +543,17 @@ static bool propose_until_full(struct fixture *f, struct member *m)
     return refused > 0;
 }
 
+/* On a disk of 8 KiB; afterwards the disk has its size again and is empty. */
+static void expect_bootstrap_needs_space(struct fixture *f, const struct member *m)
+{
+    struct err e = {0};
+    assert_int_equal(mount("regent-test", m->dir, "tmpfs", MS_REMOUNT, "size=8k"), 0);
+    assert_int_equal(raft_node_bootstrap(&m->config, f->list, f->n, GROUP_NAME, &e), -ENOSPC);
+    print_message("    %s\n", e.text);
+    assert_non_null(strstr(e.text, "no space left"));
+    assert_int_equal(mount("regent-test", m->dir, "tmpfs", MS_REMOUNT, "size=3m"), 0);
+}
+
 static void test_full_disk(void **state)
 {
     struct fixture *f = *state;
@@ -499,6 +565,7 @@ static void test_full_disk(void **state)
         skip();
     }
     f->mounted = true;
+    expect_bootstrap_needs_space(f, m);
     fixture_start(f);
     fixture_elect(f);
     assert_true(propose_until_full(f, m));
@@ -535,6 +602,7 @@ int main(void)
     log_init(LOG_LEVEL_ERR, false, "test");
     if (getenv("TEST_FILTER") != NULL) cmocka_set_test_filter(getenv("TEST_FILTER"));
     (void)signal(SIGPIPE, SIG_IGN);
+    (void)signal(SIGXFSZ, SIG_IGN);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_applies_1000_commands_in_equal_order, setup3, teardown),
         cmocka_unit_test_setup_teardown(test_sizes_at_the_limits, setup3, teardown),
@@ -553,6 +621,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_lost_log_is_refused, setup3, teardown),
         cmocka_unit_test_setup_teardown(test_other_group_is_kept_out, setup3, teardown),
         cmocka_unit_test_setup_teardown(test_unwritable_term_is_fatal, setup3, teardown),
+        cmocka_unit_test_setup_teardown(test_failed_write_is_fatal, setup1, teardown),
+        cmocka_unit_test_setup_teardown(test_stop_from_a_done_function, setup3, teardown),
         cmocka_unit_test_setup_teardown(test_full_disk, setup1, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

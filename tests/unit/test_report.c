@@ -249,7 +249,8 @@ static void state_names(void **unused)
 {
     (void)unused;
     const char *const names[] = {"failing_over", "quarantined", "no_master", "paused", "stalled", "degraded", "ok"};
-    for (int i = 0; i < (int)ARRAY_LEN(names); i++) assert_string_equal(report_state_name((enum report_state)i), names[i]);
+    for (int i = 0; i < (int)ARRAY_LEN(names); i++)
+        assert_string_equal(report_state_name((enum report_state)i), names[i]);
 }
 
 /* ---- health of a server ---- */

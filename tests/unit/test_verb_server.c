@@ -467,6 +467,50 @@ static void test_revoke_from_frozen_master(void **state)
     app.my = NULL;
 }
 
+/* The master dies while a long transaction is on its way: half of it is in the relay log. It counts as not received,
+ * the applier that holds its first half open does not hinder the promotion, and none of it stays. */
+static void test_half_received_transaction(void **state)
+{
+    (void)state;
+    static struct session app;
+    char received[FSM_GTID_SIZE];
+
+    insert_rows(DB1, 1);
+    rig_await(DB2, "SELECT COUNT(*) FROM t.t", "1");
+    TEXT_COPY(received, rig_channel(DB2, "Gtid_IO_Pos"));
+    session_begin(&app, DB1, "app", "a");
+    session_send(&app, "INSERT INTO t.t (v) SELECT REPEAT('x', 50000) FROM t.seq_1_to_1000");
+    int64_t end = now_us() + 20000000;
+    while (strtoull(rig_channel(DB2, "Relay_Log_Space"), NULL, 10) < 4000000) {
+        if (now_us() > end) fail_msg("the transaction does not arrive");
+    }
+    rig_kill(DB1);
+    mysql_close(app.my);
+    app.my = NULL;
+    struct verb v = rig_verb(VERB_REVOKE, DB2, RIG_TOKEN);
+    struct verb_outcome o = rig_do(DB2, &v);
+    print_message("  relay log %s bytes, received %s\n", rig_channel(DB2, "Relay_Log_Space"), o.received);
+    assert_string_equal(o.received, received);
+    v = rig_verb(VERB_APPLY, DB2, RIG_TOKEN);
+    TEXT_COPY(v.target, o.received);
+    rig_do(DB2, &v);
+    v = rig_verb(VERB_PROMOTE, DB2, RIG_TOKEN);
+    TEXT_COPY(v.target, o.received);
+    rig_do(DB2, &v);
+    v = rig_verb(VERB_REVOKE, DB3, RIG_TOKEN);
+    rig_do(DB3, &v);
+    v = rig_verb(VERB_FOLLOW, DB3, RIG_TOKEN);
+    rig_source(&v, DB2);
+    v.is_acker = true;
+    rig_do(DB3, &v);
+    v = rig_verb(VERB_OPEN, DB2, RIG_TOKEN);
+    v.k = 1;
+    rig_do(DB2, &v);
+    insert_rows(DB2, 1);
+    rig_await(DB3, "SELECT COUNT(*) FROM t.t", "2");
+    assert_string_equal(rig_sql(DB2, "SELECT COUNT(*) FROM t.t"), "2");
+}
+
 static void test_degraded(void **state)
 {
     (void)state;
@@ -541,8 +585,9 @@ static void test_probe_account(void **state)
     session_end(&c);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+    if (argc > 1) cmocka_set_test_filter(argv[1]); /* One test by its name, "*" allowed. */
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_enrol, rig_start, rig_stop),
         cmocka_unit_test_setup_teardown(test_enrol_refuses, start_not_strict, rig_stop),
@@ -560,6 +605,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_close, rig_start_enrolled, rig_stop),
         cmocka_unit_test_setup_teardown(test_reign_row_waits, rig_start_enrolled, rig_stop),
         cmocka_unit_test_setup_teardown(test_revoke_from_frozen_master, rig_start_enrolled, rig_stop),
+        cmocka_unit_test_setup_teardown(test_half_received_transaction, rig_start_enrolled, rig_stop),
         cmocka_unit_test_setup_teardown(test_degraded, rig_start_enrolled, rig_stop),
     };
 
