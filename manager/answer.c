@@ -294,6 +294,14 @@ static enum client_code code_of(enum fsm_code code)
     return CLIENT_FAILED;
 }
 
+/* What the FSM or the plan said, or what the code means. That it was a safety rule is always said. */
+static void say_refused(struct client_answer *a, enum fsm_code code, const char *text)
+{
+    if (text[0] == '\0') say(a, code_of(code), "%s", fsm_code_text(code));
+    else if (code == FSM_UNSAFE) say(a, code_of(code), "%s: %s", fsm_code_text(code), text);
+    else say(a, code_of(code), "%s", text);
+}
+
 static enum answer_kind answer_dry(struct client_answer *a, enum fsm_code code, const char *dry)
 {
     json_t *json = json_pack("{s:b, s:s, s:o}", "dry_run", 1, "result", fsm_code_name(code), "steps",
@@ -319,7 +327,9 @@ static enum answer_kind answer_failover(const struct answer_world *w, const stru
     enum fsm_code code = plan_operator_failover(&input, to, r->accept_loss, command, &dry);
     if (r->dry_run) return answer_dry(a, code, buffer);
     if (code == FSM_OK) return ANSWER_PROPOSE;
-    return say(a, code_of(code), "%s: %.*s", fsm_code_text(code), (int)strcspn(buffer, "\n"), buffer);
+    buffer[strcspn(buffer, "\n")] = '\0';
+    say_refused(a, code, buffer);
+    return ANSWER_NOW;
 }
 
 static enum answer_kind answer_abort(const struct answer_world *w, const struct client_request *r,
@@ -404,10 +414,8 @@ void answer_result(const struct answer_world *w, const struct client_request *r,
     }
     if (result->code == FSM_OK)
         say_applied(r, result, a);
-    else if (result->text[0] != '\0')
-        say(a, code_of(result->code), "%s: %s", fsm_code_text(result->code), result->text);
     else
-        say(a, code_of(result->code), "%s", fsm_code_text(result->code));
+        say_refused(a, result->code, result->text);
     json_t *json = json_pack("{s:s, s:I, s:I, s:b}", "result", fsm_code_name(result->code), "index",
                              (json_int_t)result->index, "token", (json_int_t)result->value, "repeated",
                              (int)result->repeated);

@@ -29,6 +29,7 @@ enum report_state {
 #undef X
 };
 
+/* The word as shown and compared: "ok", "failing_over", ... Static. */
 const char *report_state_name(enum report_state state);
 
 /* This manager and the group, as shown. */

@@ -7,8 +7,8 @@
  *   is never made from inside a call;
  * - the watched fd becomes readable while no request is outstanding: whatever the server has to say then, it is not an
  *   answer; the session is dropped and 'on_hangup' called.
- * The way down: db_close() sets must_quit; the thread closes its session and sets has_exited; on_async() joins it (which
- * does not block any more) and closes the handles; the last close callback frees the memory. */
+ * The way down: db_close() sets must_quit; the thread closes its session and sets has_exited; on_async() joins it
+ * (which does not block any more) and closes the handles; the last close callback frees the memory. */
 #include "mysql/db_impl.h"
 
 #include <errno.h>

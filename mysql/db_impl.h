@@ -3,7 +3,7 @@
  *
  * Who touches what: fields under 'mutex' belong to both sides; 'loop side' fields only to the loop thread; the session
  * and its MYSQL only to the connection's thread. The loop may shutdown(2) the published fd, always with the mutex held;
- * the thread takes the fd back under the mutex before it closes it, so a number that was used again is never shut down. */
+ * the thread takes the fd back under the mutex before it closes it, so a number that is used again is not shut down. */
 #ifndef REGENT_MYSQL_DB_IMPL_H
 #define REGENT_MYSQL_DB_IMPL_H
 

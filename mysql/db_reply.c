@@ -1,4 +1,4 @@
-/* Runs a text of one or several statements on a session and copies what the server answers. Runs in a connection's thread.
+/* Runs a text of one or several statements on a session and copies what the server answers. In a connection's thread.
  *
  * Rows are read one by one and not buffered by the library, so a result beyond the bounds of mysql/result.h costs time
  * (until the request's deadline) but no memory: what is beyond is read and thrown away, and 'cut' is set. */

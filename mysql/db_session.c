@@ -1,4 +1,4 @@
-/* One session of the client library: options, connect, and why a connect failed. Runs in a connection's thread and blocks.
+/* One session of the client library: options, connect, and why a connect failed. In a connection's thread; blocks.
  *
  * Why a connect failed is not taken from the library: it reports a refused connect and a connect that found no route
  * with the same number (2002), and the errno in its text is left over from an earlier call (it says 115, EINPROGRESS,

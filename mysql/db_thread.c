@@ -1,10 +1,10 @@
-/* The thread's half of a connection: takes one job at a time, connects when there is no session, runs it, hands the reply
- * over.
+/* The thread's half of a connection: takes one job at a time, connects when there is no session, runs the job, hands
+ * the reply over.
  *
  * Happy path: the loop puts a job into conn->next and signals; the thread takes it, publishes the fd of its session,
  * runs the job, puts conn->reply and wakes the loop. Failure modes:
- * - the job was abandoned (deadline, db_drop) while it ran: the loop has shut the fd down, the run returns with an error,
- *   the reply is dropped, must_drop ends the session before the next job;
+ * - the job was abandoned (deadline, db_drop) while it ran: the loop has shut the fd down, the run returns with an
+ *   error, the reply is dropped, must_drop ends the session before the next job;
  * - the job was abandoned while the thread connected: a session that comes up late is kept, set up and left idle, so
  *   that a server whose connects take longer than the deadline is not unreachable for ever;
  * - the session is lost: it is closed here at once, the next job connects anew. */

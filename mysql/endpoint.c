@@ -4,7 +4,7 @@
  * \" \' inside quotes, comments with # or ; at the start of a line and with # behind a value, dash and underscore alike
  * in keys, a later value of a key replaces an earlier one. Stricter than theirs: !include is refused (an account comes
  * from one file whose owner is known), an unknown key of our group is an error, so that a typing error in "password"
- * is not found by a refused login. Keys by which clients find servers are passed over: ours come from the cluster file. */
+ * is not found by a refused login. Keys by which clients find servers are passed over: ours are in the cluster file. */
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>

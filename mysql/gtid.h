@@ -32,7 +32,7 @@ struct gtid_pos {
     struct gtid_domain d[GTID_DOMAINS_MAX];
 };
 
-/* Returns 0; -EINVAL malformed (or a domain twice); -E2BIG beyond the bounds. On failure '*pos' is the empty position. */
+/* Returns 0; -EINVAL malformed (or a domain twice); -E2BIG beyond the bounds. On failure '*pos' is empty. */
 int gtid_pos_parse(struct gtid_pos *pos, const char *text) MUST_CHECK;
 /* Writes canonical text. Returns false when it does not fit into 'size' bytes (then 'to' is cut, NUL-terminated). */
 bool gtid_pos_print(const struct gtid_pos *pos, char *to, size_t size) MUST_CHECK;
@@ -59,13 +59,19 @@ struct gtid_set {
     struct gtid_interval iv[GTID_INTERVALS_MAX];
 };
 
+/* Returns 0; -EINVAL malformed; -E2BIG beyond the bounds. On failure '*set' is empty. Intervals may come in any order;
+ * a tag holds for the intervals behind it ("uuid:1-3:tag:4-5"). */
 int gtid_set_parse(struct gtid_set *set, const char *text) MUST_CHECK;
+/* Writes canonical text, one "uuid:tag" an item. Returns false when it does not fit into 'size' bytes (it is cut). */
 bool gtid_set_print(const struct gtid_set *set, char *to, size_t size) MUST_CHECK;
+/* True when 'a' contains all of 'b'. */
 bool gtid_set_contains(const struct gtid_set *a, const struct gtid_set *b);
+/* True when both hold the same transactions. */
 bool gtid_set_equal(const struct gtid_set *a, const struct gtid_set *b);
 /* a := a union b; a := a minus b. -E2BIG (a unchanged) beyond the bounds. */
 int gtid_set_union(struct gtid_set *a, const struct gtid_set *b) MUST_CHECK;
 int gtid_set_subtract(struct gtid_set *a, const struct gtid_set *b) MUST_CHECK;
+/* Number of transactions; UINT64_MAX when it is greater than that. */
 uint64_t gtid_set_count(const struct gtid_set *a);
 
 #endif

@@ -17,7 +17,7 @@ static inline bool gtid_scan_is_digit(char c)
     return c >= '0' && c <= '9';
 }
 
-/* Reads an unsigned decimal of at most 'max' at '*s' and moves '*s' behind it. False when there is none or it is greater. */
+/* Reads an unsigned decimal at '*s' and moves '*s' behind it. False when there is none, or it is above 'max'. */
 static inline bool gtid_scan_number(const char **s, uint64_t max, uint64_t *value)
 {
     uint64_t sum = 0;

@@ -101,6 +101,8 @@ static enum verb_next after_error(struct script *s)
         return script_fail(s, "the control session was not granted: the old one does not end");
     case GUARD_NO_ACKER:
         return script_fail(s, "too few ackers were attached at the moment of opening: not opened");
+    case GUARD_GRANTS:
+        return script_fail(s, "%s: grant it directly, not by a role (docs/accounts.md)", s->result->error);
     }
     return script_fail(s, "error %u: %s", s->result->code, s->result->error);
 }

@@ -23,6 +23,11 @@ static const char reign_table[] =
     " cluster VARCHAR(63) NOT NULL, epoch BIGINT UNSIGNED NOT NULL, master VARCHAR(63) NOT NULL,"
     " token BIGINT UNSIGNED NOT NULL, at DATETIME(6) NOT NULL) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;\n";
 
+static const char privileges[] = "SELECT 'RELOAD' AS p UNION SELECT 'PROCESS' UNION SELECT 'CONNECTION ADMIN' UNION"
+                                 " SELECT 'READ_ONLY ADMIN' UNION SELECT 'BINLOG ADMIN' UNION"
+                                 " SELECT 'REPLICATION MASTER ADMIN' UNION SELECT 'REPLICATION SLAVE ADMIN' UNION"
+                                 " SELECT 'SLAVE MONITOR'";
+
 /* Why this server is not understood; NULL when it is. */
 static const char *refusal(const struct verb *verb, const struct view_facts *facts)
 {
@@ -58,8 +63,10 @@ static enum verb_next make_fence(struct script *s)
 
     text_add(&s->sql, script_session_settings);
     script_block(s);
-    text_add(&s->sql, "DECLARE t BIGINT UNSIGNED DEFAULT 0;\nDECLARE CONTINUE HANDLER FOR 1094 BEGIN END;\n");
+    text_add(&s->sql, "DECLARE t BIGINT UNSIGNED DEFAULT 0;\nDECLARE missing TEXT;\n"
+                      "DECLARE CONTINUE HANDLER FOR 1094 BEGIN END;\n");
     add_first_guard(s);
+    script_need(&s->sql, privileges);
     script_take_lock(s);
     add_first_guard(s);
     script_signal_unless(&s->sql, "@@sql_log_bin = 0", GUARD_NO_LOCK);

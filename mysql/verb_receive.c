@@ -30,9 +30,9 @@ static enum verb_next fail_not_applied(struct script *s)
         const struct view_channel *channel = &s->facts->channels[c];
         if (channel->applier || script_contains(s->facts->executed, channel->received)) continue;
         return script_fail(s,
-                           "the applier is stopped (error %u: %s) at %s with transactions received up to %s: starting "
-                           "it would throw the relay log away; save the relay log, then repair",
-                           channel->sql_errno, channel->error, s->facts->executed, channel->received);
+                           "received up to %s, executed %s, and the applier is stopped: starting it would throw the "
+                           "relay log away; save the relay log, then repair (error %u: %s)",
+                           channel->received, s->facts->executed, channel->sql_errno, channel->error);
     }
     return script_fail(s, "received transactions are not executed and no applier runs");
 }

@@ -216,7 +216,8 @@ static void add_kill_up_to(struct script *s, uint64_t last_id)
 static enum verb_next close_server(struct script *s)
 {
     script_block(s);
-    text_add(&s->sql, "DECLARE CONTINUE HANDLER FOR 1094, 1205 BEGIN END;\n");
+    text_add(&s->sql, "DECLARE missing TEXT;\nDECLARE CONTINUE HANDLER FOR 1094, 1205 BEGIN END;\n");
+    script_need(&s->sql, "SELECT 'PROCESS' AS p UNION SELECT 'CONNECTION ADMIN'");
     script_guard(s);
     text_add(&s->sql, "SET SESSION lock_wait_timeout = 1;\n");
     script_kill(s, client_sessions);
@@ -228,7 +229,8 @@ static enum verb_next close_server(struct script *s)
 static enum verb_next end_sessions(struct script *s)
 {
     script_block(s);
-    text_add(&s->sql, "DECLARE CONTINUE HANDLER FOR 1094 BEGIN END;\n");
+    text_add(&s->sql, "DECLARE missing TEXT;\nDECLARE CONTINUE HANDLER FOR 1094 BEGIN END;\n");
+    script_need(&s->sql, "SELECT 'PROCESS' AS p UNION SELECT 'CONNECTION ADMIN'");
     add_kill_up_to(s, s->run->mark[MARK_LAST_ID]);
     return script_send(s);
 }

@@ -79,6 +79,17 @@ void script_signal_unless(struct text *sql, const char *condition, enum script_g
               condition, (int)code);
 }
 
+void script_need(struct text *sql, const char *privileges)
+{
+    text_addf(sql, "SELECT GROUP_CONCAT(p) INTO missing FROM (%s) AS needed WHERE p NOT IN (SELECT PRIVILEGE_TYPE FROM"
+                   " information_schema.USER_PRIVILEGES WHERE GRANTEE = CONCAT('''', LEFT(CURRENT_USER(),"
+                   " LENGTH(CURRENT_USER()) - LENGTH(SUBSTRING_INDEX(CURRENT_USER(), '@', -1)) - 1), '''@''',"
+                   " SUBSTRING_INDEX(CURRENT_USER(), '@', -1), ''''));\n"
+                   "IF missing IS NOT NULL THEN SET missing = LEFT(CONCAT(CURRENT_USER(), ' lacks ', missing), 120);"
+                   " SIGNAL SQLSTATE '45000' SET MYSQL_ERRNO = %d, MESSAGE_TEXT = missing; END IF;\n",
+              privileges, (int)GUARD_GRANTS);
+}
+
 void script_kill(struct script *s, const char *where)
 {
     text_addf(&s->sql, "FOR r IN (SELECT ID FROM information_schema.PROCESSLIST WHERE ID <> CONNECTION_ID() AND %s)"

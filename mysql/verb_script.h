@@ -21,6 +21,7 @@ enum script_guard {
     GUARD_NOT_ENROLLED = 30006,
     GUARD_LOCK_BUSY = 30007, /* GET_LOCK not granted within a second. */
     GUARD_NO_ACKER = 30008,  /* OPEN: too few ackers attached at that very moment. */
+    GUARD_GRANTS = 30009,    /* The control account lacks a privilege; the message names it. */
 };
 
 /* One decision. */
@@ -49,6 +50,9 @@ void script_on_channel(struct script *s, const struct flavour_statement *stateme
 void script_set_global(struct script *s, const char *variable, const char *value);
 /* "IF <condition> THEN SIGNAL ... END IF;" */
 void script_signal_unless(struct text *sql, const char *condition, enum script_guard code);
+/* Refuses when the account lacks one of 'privileges' ("SELECT 'A' AS p UNION SELECT 'B'"). For those whose lack shows
+ * too late, or not at all: without PROCESS the process list looks empty. Needs "DECLARE missing TEXT;" in the block. */
+void script_need(struct text *sql, const char *privileges);
 /* The loop that ends sessions: KILL CONNECTION for each id that 'where' selects from the process list. Needs a
  * handler for 1094 (session gone meanwhile) in the block. */
 void script_kill(struct script *s, const char *where);

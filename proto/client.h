@@ -49,10 +49,16 @@ struct client_answer {
 
 enum { CLIENT_FRAME_REQUEST = 1, CLIENT_FRAME_ANSWER = 2 };
 
+/* Encoders: '*data' is malloc'd, the caller frees it. -ENOMEM; -EMSGSIZE for an answer that no frame could hold. On
+ * failure '*data' is NULL. Decoders take hostile bytes: -EPROTO with a text, and the output is all zero. */
 int client_request_encode(const struct client_request *r, void **data, size_t *size) MUST_CHECK;
+/* Also refuses a request of more than 32 KiB, which none is. */
 int client_request_decode(struct client_request *r, const void *data, size_t size, struct err *e) MUST_CHECK;
+/* Borrows a->json. */
 int client_answer_encode(const struct client_answer *a, void **data, size_t *size) MUST_CHECK;
+/* a->json is malloc'd: client_answer_fini(). An unknown code is refused. */
 int client_answer_decode(struct client_answer *a, const void *data, size_t size, struct err *e) MUST_CHECK;
+/* Frees a->json; harmless when repeated. */
 void client_answer_fini(struct client_answer *a);
 
 #endif

@@ -121,6 +121,8 @@ def play(stage, kind):
         timeline.until("the plan that closed it is done", 10, lambda: no_plan(stage))
     timeline.poll()
     follow.stop()
+    stage.writer.stop()
+    wait_for("the managers see the servers at rest, at one position", 10, lambda: is_at_rest(stage))
     show_topology(stage, "Topology after")
     return report(stage)
 
@@ -128,6 +130,12 @@ def play(stage, kind):
 def replaced(stage):
     status = stage.group.cluster_status(stage.cluster.name)
     return status and status["master"] == stage.cluster.backup.name and not status["plan"]
+
+
+def is_at_rest(stage):
+    status = stage.group.cluster_status(stage.cluster.name)
+    names = [stage.cluster.backup.name] + [s.name for s in stage.replicas()]
+    return status and len({s["gtid"] for s in status["servers"] if s["name"] in names}) == 1
 
 
 def no_plan(stage):

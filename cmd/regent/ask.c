@@ -56,6 +56,7 @@ struct attempt {
     bool heard;      /* Some manager answered something. */
     bool in_flight;  /* A change was sent and its outcome is not known. */
     unsigned redirects;
+    unsigned tried;   /* Addresses of the list, one after the other. */
     struct err error; /* The last failure of a connection. */
 };
 
@@ -64,7 +65,11 @@ static bool try_once(struct asker *k, const struct client_request *r, struct att
 {
     struct mono now = clock_mono();
     if (k->link.fd < 0) {
-        const char *address = k->leader[0] != '\0' ? k->leader : k->endpoints[k->next++ % k->endpoints_n];
+        const char *address = k->leader;
+        if (k->leader[0] == '\0') {
+            address = k->endpoints[k->next++ % k->endpoints_n];
+            t->tried++;
+        }
         if (link_open(&k->link, address, mono_add_ms(now, CONNECT_MS), &t->error) != 0) {
             k->leader[0] = '\0';
             return false;
@@ -133,6 +138,14 @@ static bool ask_stale(struct asker *k, const struct client_request *r, struct at
     return false;
 }
 
+/* Time to give up: sooner when nobody answered at all, but each address gets its try. */
+static bool is_over(const struct asker *k, const struct attempt *t)
+{
+    int64_t spent_ms = mono_since_ms(clock_mono(), t->started);
+    if (t->heard) return spent_ms >= ASK_PATIENCE_MS;
+    return spent_ms >= DEAD_MS && t->tried >= k->endpoints_n;
+}
+
 enum client_code asker_ask(struct asker *k, struct client_request *r, bool stale_ok, struct client_answer *a)
 {
     struct attempt t = {.started = clock_mono()};
@@ -142,15 +155,14 @@ enum client_code asker_ask(struct asker *k, struct client_request *r, bool stale
         k->id.seq++;
         r->id = k->id;
     }
-    for (;;) {
+    do {
         if (try_once(k, r, &t, a)) {
             if (is_final(k, &t, a)) return a->code;
             client_answer_fini(a);
         } else if (k->next % k->endpoints_n == 0) {
             sleep_ms(PAUSE_MS);
         }
-        if (mono_since_ms(clock_mono(), t.started) >= (t.heard ? ASK_PATIENCE_MS : DEAD_MS)) break;
-    }
+    } while (!is_over(k, &t));
     if (stale_ok && t.heard && ask_stale(k, r, &t, a)) return a->code;
     memset(a, 0, sizeof(*a));
     return give_up(k, &t, a);

@@ -15,6 +15,7 @@ struct style {
 /* stdout; colours on a terminal, unless NO_COLOR is set. */
 struct style style_stdout(void);
 
+/* Every cluster with its servers as tables; the answer of `regent --json status`. */
 void render_status(const struct style *s, json_t *status);
 /* 'name' NULL: all clusters. */
 void render_topology(const struct style *s, json_t *status, const char *name);

@@ -18,10 +18,11 @@ json_t *answer_json(const struct client_answer *a)
 {
     json_error_t error;
     json_t *json = a->json != NULL ? json_loads(a->json, 0, &error) : NULL;
-    if (json == NULL)
-        fprintf(stderr, "regent: the manager's answer cannot be read%s%s\n", a->json != NULL ? ": " : "",
-                a->json != NULL ? error.text : "");
-    return json;
+    if (json_is_object(json)) return json;
+    fprintf(stderr, "regent: the manager's answer cannot be read: %s\n",
+            a->json == NULL ? "it is empty" : json == NULL ? error.text : "it is no JSON object");
+    json_decref(json);
+    return NULL;
 }
 
 void print_json(json_t *json)
@@ -55,10 +56,10 @@ static enum client_code ask_and_show(const struct cli *cli, struct client_reques
     if (!start_asker(cli, &k)) return CLIENT_USAGE;
     enum client_code code = asker_ask(&k, r, true, &a);
     asker_fini(&k);
-    json_t *json = a.json != NULL ? answer_json(&a) : NULL;
-    if (json == NULL || (code != CLIENT_OK && code != CLIENT_NO_LEADER)) {
+    json_t *json = code == CLIENT_OK || (code == CLIENT_NO_LEADER && a.json != NULL) ? answer_json(&a) : NULL;
+    if (json == NULL) {
         code = tell(&a);
-        if (code == CLIENT_OK) code = CLIENT_FAILED;
+        if (code == CLIENT_OK) code = CLIENT_FAILED; /* answer_json() told why. */
     } else if (cli->json) {
         (void)tell(&a);
         print_json(json);

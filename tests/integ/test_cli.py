@@ -2,6 +2,7 @@
 
 A fake manager speaks the frames of lib/frame.h and the few protobuf fields of proto/client.proto that it needs.
 """
+import concurrent.futures
 import json
 import os
 import pty
@@ -60,7 +61,7 @@ def fields(data):
 
 
 class Manager:
-    """Answers each request with what script(fields of the request) returns: bytes, a list of bytes, or None to hang up."""
+    """Answers each request with what script(its fields) returns: bytes, a list of bytes, or None to hang up."""
 
     def __init__(self, script, path=None):
         self.script, self.requests, self.closing = script, [], False
@@ -246,11 +247,12 @@ def test_redirects_in_a_ring_end(manager):
 def test_stale_status_without_leader(manager):
     stale = {**STATUS_JSON, "stale": True, "leader": None}
     m = manager(lambda r: answer(NO_LEADER, "it is what m1 remembers", body=stale if r.get(11) else None))
-    done = regent("--connect", m.address, "status")
-    assert done.returncode == NO_LEADER
-    assert done.stdout.startswith("NO LEADER") and "cluster shop: ok" in done.stdout
-    done = regent("--connect", m.address, "--json", "status")
-    assert done.returncode == NO_LEADER and json.loads(done.stdout)["stale"] is True
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        text = pool.submit(regent, "--connect", m.address, "status")
+        as_json = pool.submit(regent, "--connect", m.address, "--json", "status")
+    assert text.result().returncode == as_json.result().returncode == NO_LEADER
+    assert text.result().stdout.startswith("NO LEADER") and "cluster shop: ok" in text.result().stdout
+    assert json.loads(as_json.result().stdout)["stale"] is True
 
 
 def test_lost_answer_is_asked_for_again_under_the_same_id(manager):
@@ -271,7 +273,7 @@ def test_outcome_that_stays_unknown(manager):
     done = regent("--connect", m.address, "plan", "abort", "7")
     assert done.returncode == UNKNOWN
     assert "not known whether this was done" in done.stderr
-    assert regent("--connect", m.address, "plan", "show", "7").returncode == NO_LEADER  # A read: nothing to be unsure of.
+    assert regent("--connect", m.address, "plan", "show", "7").returncode == NO_LEADER  # A read changes nothing.
 
 
 def test_unknown_then_no_leader_is_unknown(manager):
@@ -310,7 +312,8 @@ def test_events_in_pages(manager):
 
 def test_follow_survives_a_lost_manager(manager):
     def page(first, last):
-        return answer(MORE, body={"events": [event(i) for i in range(first, last + 1)], "next": last + 1, "more": False})
+        events = [event(i) for i in range(first, last + 1)]
+        return answer(MORE, body={"events": events, "next": last + 1, "more": False})
 
     def second(request):
         if request.get(6, 0) > 4:

@@ -32,11 +32,7 @@ def kill_leader_at(stage, step):
     raise Failure(f"no event showed the step {step}")
 
 
-full = pytest.mark.full
-
-
-@pytest.mark.parametrize("step", ["revoke", pytest.param("apply", marks=full), pytest.param("promote", marks=full),
-                                  "establish", "open", pytest.param("repoint", marks=full)])
+@pytest.mark.parametrize("step", ["revoke", "apply", "promote", "establish", "open", "repoint"])
 def test_leader_killed_at(stage, step):
     epoch = stage.group.cluster_status()["epoch"]
     stage.write(100)

@@ -88,7 +88,7 @@ class Cluster:
                    f"CHANGE MASTER TO master_host='{master.host}', master_port={master.port},"
                    f" master_user='{self.secrets['replication']}',"
                    f" master_password='{self.secrets['replication_password']}', master_use_gtid=slave_pos,"
-                   " master_heartbeat_period=0.25, master_connect_retry=1", "START SLAVE")
+                   " master_ssl=0, master_heartbeat_period=0.25, master_connect_retry=1", "START SLAVE")
 
     def follows(self, server, master):
         slave = server.slave()
@@ -185,9 +185,10 @@ class Writer:
         return count_acknowledged(self.record)
 
     def stop(self):
+        """Ends the writer; the record is then complete. Harmless when it has ended so before."""
         code = self.scene.end(self.process, signal.SIGTERM)
         if code != 0:
-            raise Failure(f"the writer ended with {code}")
+            raise Failure(f"the writer ended with {code}:\n" + tail(self.scene.log_path(self.process.name)))
 
 
 def count_acknowledged(path):

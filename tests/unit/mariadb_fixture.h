@@ -6,9 +6,9 @@
  *     ... s->port, s->pid; account FIXTURE_USER with FIXTURE_PASSWORD and all privileges ...
  *     mariadb_fixture_end(&fx);                            ends every server by its pid, removes the directory
  *
- * When the test dies without mariadb_fixture_end() the kernel kills the servers (PDEATHSIG) and a janitor process, which
- * waits for the end of a pipe, removes the directory. Functions end the process with a message when the servers cannot
- * be had: no test can go on then. Uses no code of Regent, and libmariadb directly. */
+ * When the test dies without mariadb_fixture_end() the kernel kills the servers (PDEATHSIG) and a janitor process,
+ * which waits for the end of a pipe, removes the directory. Functions end the process with a message when the servers
+ * cannot be had: no test can go on then. Uses no code of Regent, and libmariadb directly. */
 #ifndef REGENT_TESTS_MARIADB_FIXTURE_H
 #define REGENT_TESTS_MARIADB_FIXTURE_H
 
@@ -239,7 +239,7 @@ static inline struct mariadb_server *mariadb_start(struct mariadb_fixture *f, co
     char log[FIXTURE_PATH_SIZE + 16];
     if (f->servers_n == FIXTURE_SERVERS_MAX) mariadb_give_up("more than %d servers", FIXTURE_SERVERS_MAX);
     struct mariadb_server *s = &f->servers[f->servers_n];
-    char base[sizeof(f->dir)]; /* A copy, since both are members of 'f' and snprintf() is told that they do not overlap. */
+    char base[sizeof(f->dir)]; /* A copy: snprintf() wants source and target in different objects. */
     memcpy(base, f->dir, sizeof(base));
     snprintf(s->dir, sizeof(s->dir), "%s/server%u", base, f->servers_n++);
     if (mkdir(s->dir, 0700) != 0) mariadb_give_up("mkdir %s", s->dir);

@@ -409,17 +409,20 @@ static inline void fixture_start(struct fixture *f)
     for (unsigned i = 0; i < f->n; i++) member_start(&f->members[i]);
 }
 
-/* Stops all, and checks that nothing of the nodes is left on the loop. */
+/* Stops all, and checks that nothing of the nodes is left on the loop. Asserts only after it has cleaned up. */
 static inline void fixture_free(struct fixture *f)
 {
     for (unsigned i = 0; i < f->n; i++) {
-        member_stop(&f->members[i]);
-        free(f->members[i].history);
+        struct member *m = &f->members[i];
+        listener_close(m);
+        if (m->node != NULL) raft_node_stop(m->node, NULL, NULL);
+        m->node = NULL;
     }
     uv_close((uv_handle_t *)&f->tick, NULL);
     int64_t deadline = now_ms() + WAIT_MS;
     while (uv_run(&f->loop, UV_RUN_NOWAIT) != 0 && now_ms() < deadline) (void)poll(NULL, 0, 1);
     int rc = uv_loop_close(&f->loop);
+    for (unsigned i = 0; i < f->n; i++) free(f->members[i].history);
     if (f->mounted) (void)umount2(f->members[0].dir, MNT_DETACH);
     remove_tree(f->dir);
     free(f);

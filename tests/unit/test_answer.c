@@ -313,7 +313,8 @@ static void result_codes(void **state)
         if (i != FSM_OK) strcpy(r.text, "the reason");
         answer_result(&a->h->world, &a->request, 0, &r, &a->answer);
         assert_int_equal(a->answer.code, codes[i]);
-        if (i != FSM_OK) assert_non_null(strstr(a->answer.text, ": the reason"));
+        if (i != FSM_OK) assert_non_null(strstr(a->answer.text, "the reason"));
+        assert_int_equal(strncmp(a->answer.text, "refused by a safety rule: ", 26) == 0, i == FSM_UNSAFE);
         client_answer_fini(&a->answer);
     }
 }

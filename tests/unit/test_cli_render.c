@@ -243,8 +243,8 @@ static void any_json_is_survived(void **unused)
 {
     (void)unused;
     const char *const texts[] = {"{}", "[]", "{\"clusters\":7}", "{\"clusters\":[null,{},{\"servers\":[1,{}]}]}",
-                                 "{\"plans\":[{\"token\":\"x\"},[]],\"members\":[0],\"steps\":[0],\"found\":[{}],"
-                                 "\"servers\":[{}],\"evidence\":[1,null,\"x\"],\"events\":3}"};
+                                 "{\"plans\":[{\"token\":\"x\"},[]],\"members\":[0],\"steps\":[0]}",
+                                 "{\"servers\":[{}],\"evidence\":[1,null,\"x\"],\"found\":[{}],\"events\":3}"};
     for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
         json_t *json = json_loads(texts[i], 0, NULL);
         struct page p = page_new(true);

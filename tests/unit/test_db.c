@@ -1,5 +1,5 @@
-/* mysql/db.c on a real mariadbd and on sockets that behave badly: every status, the deadline, the hang-up watch, the way
- * down. Times are asserted with room for a loaded machine; what was measured is printed. */
+/* mysql/db.c on a real mariadbd and on sockets that behave badly: every status, the deadline, the hang-up watch, the
+ * way down. Times are asserted with room for a loaded machine; what was measured is printed. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -218,8 +218,8 @@ static void cells(void **state)
     (void)state;
     struct db_conn *conn = open_port(server->port);
     cells_n = 0;
-    assert_int_equal(db_query(conn, "SELECT 'x' AS a, NULL AS b, -1 AS n UNION ALL SELECT 'y', 'z', 18446744073709551615",
-                              5000, keep_cells, NULL), 0);
+    static const char SQL[] = "SELECT 'x' AS a, NULL AS b, -1 AS n UNION ALL SELECT 'y', 'z', 18446744073709551615";
+    assert_int_equal(db_query(conn, SQL, 5000, keep_cells, NULL), 0);
     WAIT_FOR(cells_n != 0);
     assert_int_equal(cells_set.columns_n, 3);
     assert_string_equal(cells_b, "z");
@@ -300,8 +300,8 @@ static void localhost_is_tcp(void **state)
     struct db_endpoint e = endpoint_of(server->port);
     snprintf(e.host, sizeof(e.host), "localhost");
     struct db_conn *conn = open_endpoint(&e);
-    ask(conn, "SELECT SUBSTRING_INDEX(host, ':', 1) FROM information_schema.processlist WHERE id = CONNECTION_ID()", 5000,
-        &a);
+    ask(conn, "SELECT SUBSTRING_INDEX(host, ':', 1) FROM information_schema.processlist WHERE id = CONNECTION_ID()",
+        5000, &a);
     assert_int_equal(a.status, DB_OK);
     assert_string_equal(a.first[0], "127.0.0.1");
     close_and_wait(conn);
@@ -480,8 +480,8 @@ static void killed_while_idle(void **state)
         uint64_t refused_ns = uv_hrtime();
         assert_true(a.status == DB_REFUSED || a.status == DB_UNREACHABLE);
         mariadb_kill(server);
-        print_message("SIGKILL while idle: kernel closed sockets after %.2f ms, on_hangup %.2f ms, next connect %s %.2f "
-                      "ms\n", (double)(witness.end_ns - start_ns) / 1e6, (double)(seen_ns - start_ns) / 1e6,
+        print_message("SIGKILL while idle: kernel closed sockets after %.2f ms, on_hangup %.2f ms, next connect %s "
+                      "%.2f ms\n", (double)(witness.end_ns - start_ns) / 1e6, (double)(seen_ns - start_ns) / 1e6,
                       a.status == DB_REFUSED ? "refused" : "unreachable", (double)(refused_ns - start_ns) / 1e6);
         assert_true(seen_ns < witness.end_ns + 50 * 1000000ull);
         uv_run(&loop, UV_RUN_NOWAIT);
@@ -754,7 +754,8 @@ static void affected_rows(void **state)
     (void)state;
     struct answer a;
     struct db_conn *conn = open_port(server->port);
-    ask(conn, "CREATE TEMPORARY TABLE mysql.regent_t (a INT); INSERT INTO mysql.regent_t VALUES (1), (2), (3)", 5000, &a);
+    ask(conn, "CREATE TEMPORARY TABLE mysql.regent_t (a INT); INSERT INTO mysql.regent_t VALUES (1), (2), (3)", 5000,
+        &a);
     assert_int_equal(a.status, DB_OK);
     assert_int_equal(a.sets_n, 2);
     assert_int_equal(a.affected, 3);

@@ -438,7 +438,7 @@ static void test_texts_are_bounded(void **state)
 static void test_names(void **state)
 {
     (void)state;
-    assert_string_equal(diagnosis_name(DIAGNOSIS_MINORITY), "minority");
+    assert_string_equal(diagnosis_name(DIAGNOSIS_MINORITY), "minority-view");
     assert_string_equal(diagnosis_name(DIAGNOSIS_ROWS_N), "?");
     assert_string_equal(verb_name(VERB_REIGN_ROW), "reign_row");
     assert_string_equal(verb_name(VERB_none), "none");

@@ -1,5 +1,5 @@
-/* mysql/gtid.c and gtid_set.c by hand: texts as servers print them, texts that must be refused, and the algebra on cases
- * whose answer can be seen at a glance. test_gtid_prop.c does the rest by chance. */
+/* mysql/gtid.c and gtid_set.c by hand: texts as servers print them, texts that must be refused, and the algebra on
+ * cases whose answer can be seen at a glance. test_gtid_prop.c does the rest by chance. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

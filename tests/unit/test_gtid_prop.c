@@ -1,5 +1,6 @@
-/* mysql/gtid.c and gtid_set.c against a slow, obvious model: which transactions are in it, as an array of booleans (sets)
- * or of numbers by domain (positions). Cases are made by chance from a seed that is printed; REGENT_SEED repeats one. */
+/* mysql/gtid.c and gtid_set.c against a slow, obvious model: which transactions are in it, as an array of booleans
+ * (sets) or of numbers by domain (positions). Cases are made by chance from a seed that is printed; REGENT_SEED repeats
+ * one. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -63,6 +64,8 @@ static const char *const UUIDS[3] = {"00000000-0000-0000-0000-000000000001", "3e
                                      "ffffffff-ffff-ffff-ffff-ffffffffffff"};
 static const char *const TAGS[2] = {"", "tag_1"};
 
+static void append(char *text, const char *format, ...) REGENT_PRINTF(2, 3);
+
 static void append(char *text, const char *format, ...)
 {
     size_t length = strlen(text);
@@ -106,6 +109,18 @@ static void print_model(const struct model *m, char *text)
     }
 }
 
+/* Name 'k' behind a comma. A tag also as "uuid:1-3:tag": after some of the untagged ones once more. */
+static void write_name(const struct model *m, unsigned k, char *text)
+{
+    append(text, "%s%s", text[0] == '\0' ? "" : below(2) == 0 ? "," : ",\n ", UUIDS[k / 2]);
+    if (k % 2 == 0) return;
+    bool is_mixed = below(2) == 0;
+    for (unsigned j = 1; j < NUMBERS; j++) {
+        if (is_mixed && m->has[k - 1][j] && below(4) == 0) append(text, ":%u", j);
+    }
+    append(text, is_mixed ? ":Tag_1" : ":TAG_1");
+}
+
 /* The same set as somebody could write it: pieces in any order, overlapping, tags mixed, odd case and space. */
 static void write_odd(const struct model *m, char *text)
 {
@@ -116,18 +131,7 @@ static void write_odd(const struct model *m, char *text)
             if (!m->has[k][i]) continue;
             unsigned last = i;
             while (last + 1 < NUMBERS && m->has[k][last + 1] && below(3) > 0) last++;
-            bool must_name = is_first || below(4) == 0;
-            bool is_mixed = k % 2 == 1 && below(2) == 0;
-            const char *comma = text[0] == '\0' ? "" : below(2) == 0 ? "," : ",\n ";
-            if (must_name && !is_mixed) append(text, "%s%s%s", comma, UUIDS[k / 2], k % 2 ? ":TAG_1" : "");
-            /* "uuid:1-3:tag:4": some of the untagged ones once more, then the tag. */
-            if (must_name && is_mixed) {
-                append(text, "%s%s", comma, UUIDS[k / 2]);
-                for (unsigned j = 1; j < NUMBERS; j++) {
-                    if (m->has[k - 1][j] && below(4) == 0) append(text, ":%u", j);
-                }
-                append(text, ":Tag_1");
-            }
+            if (is_first || below(4) == 0) write_name(m, k, text);
             append(text, last == i ? ":%u" : ":%u-%u", i, last);
             is_first = false;
         }

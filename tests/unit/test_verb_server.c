@@ -294,14 +294,14 @@ static void test_broken_applier_keeps_relay_log(void **state)
     snprintf(space, sizeof(space), "%s", rig_channel(DB2, "Relay_Log_Space"));
     v = rig_verb(VERB_APPLY, DB2, RIG_TOKEN);
     TEXT_COPY(v.target, o.received);
-    rig_refuse(DB2, &v, "1062");
+    rig_refuse(DB2, &v, "error 1062");
     v = rig_verb(VERB_FOLLOW, DB2, RIG_TOKEN);
     rig_source(&v, DB3);
-    rig_refuse(DB2, &v, "1062");
+    rig_refuse(DB2, &v, "error 1062");
     v = rig_verb(VERB_CATCH_UP, DB2, RIG_TOKEN);
     rig_source(&v, DB3);
     TEXT_COPY(v.target, o.received);
-    rig_refuse(DB2, &v, "1062");
+    rig_refuse(DB2, &v, "error 1062");
     assert_string_equal(rig_channel(DB2, "Relay_Log_Space"), space);
     assert_string_equal(rig_channel(DB2, "Gtid_IO_Pos"), o.received);
 }
@@ -391,6 +391,11 @@ static void test_close(void **state)
         }
     }
     nap_ms(100);
+    rig_sql(DB1, "SET sql_log_bin=0; REVOKE PROCESS ON *.* FROM 'regent-control'@'%%'");
+    rig_refuse(DB1, &v, "lacks PROCESS"); /* The process list would have looked empty. */
+    assert_string_equal(rig_sql(DB1, "SELECT @@global.read_only"), "0");
+    rig_sql(DB1, "SET sql_log_bin=0; GRANT PROCESS ON *.* TO 'regent-control'@'%%'");
+    session_end(&DB1->control);
     struct verb_outcome o = rig_do(DB1, &v);
     kill(storm, SIGKILL);
     waitpid(storm, NULL, 0);
@@ -547,6 +552,11 @@ static void test_enrol_refuses(void **state)
     v = rig_verb(VERB_REVOKE, DB1, 10);
     rig_refuse(DB1, &v, "not enrolled");
     static struct verb_run run;
+    rig_sql(DB1, "SET GLOBAL gtid_strict_mode=1; REVOKE PROCESS, RELOAD ON *.* FROM 'regent-control'@'%%'");
+    session_end(&DB1->control);
+    v = rig_verb(VERB_ENROL, DB1, 10);
+    rig_refuse(DB1, &v, "lacks RELOAD,PROCESS");
+    assert_string_equal(rig_sql(DB1, "SELECT COUNT(*) FROM information_schema.SCHEMATA WHERE SCHEMA_NAME='regent'"), "0");
     verb_begin(&run, &v, FLAVOUR_MYSQL, "u", "p");
     struct verb_outcome o = rig_drive(&DB1->control, DB1, &run);
     assert_non_null(strstr(o.error, "flavour mysql is not supported"));

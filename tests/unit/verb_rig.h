@@ -472,6 +472,10 @@ static int rig_start(void **state)
     rig_follow(&rig.s[2], m, false);
     rig_await(m, "SELECT VARIABLE_VALUE FROM information_schema.GLOBAL_STATUS WHERE VARIABLE_NAME ="
                  " 'RPL_SEMI_SYNC_MASTER_CLIENTS'", "1");
+    char position[256];
+    snprintf(position, sizeof(position), "%s", rig_sql(m, "SELECT @@gtid_binlog_pos"));
+    rig_await(&rig.s[1], "SELECT @@gtid_slave_pos", position);
+    rig_await(&rig.s[2], "SELECT @@gtid_slave_pos", position);
     rig_sql(m, "SET GLOBAL rpl_semi_sync_master_enabled=1");
     return 0;
 }
