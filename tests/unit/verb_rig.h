@@ -342,7 +342,7 @@ static void rig_make(struct rig_server *s, unsigned id, const char *extra)
 
 static void rig_follow(struct rig_server *s, const struct rig_server *source, bool is_acker)
 {
-    rig_sql(s, "SET GLOBAL rpl_semi_sync_slave_enabled=%d; CHANGE MASTER TO MASTER_HOST='127.0.0.1', MASTER_PORT=%u,"
+    rig_sql(s, "SET GLOBAL rpl_semi_sync_slave_enabled=%d; CHANGE MASTER TO MASTER_HOST='127.0.0.1', MASTER_PORT=%u, MASTER_SSL=0,"
                " MASTER_USER='regent-replication', MASTER_PASSWORD='replication-secret', MASTER_USE_GTID=slave_pos,"
                " MASTER_HEARTBEAT_PERIOD=0.25, MASTER_CONNECT_RETRY=1; START SLAVE",
             is_acker, source->port);
