@@ -1,8 +1,6 @@
 /* The end of REVOKE: every listed reign is fenced, the candidate is chosen. PURE.
  *
  * Here a failover becomes safe or is refused. A3, A4, A8, F1, F2: DESIGN §6, §7. */
-#include <string.h>
-
 #include "fsm/step.h"
 
 static fsm_set found_set(const struct fsm_cmd_plan_step *c)
@@ -107,7 +105,6 @@ void fsm_revoke_enact(const struct fsm_step_context *s)
     plan->holder = s->c->holder;
     plan->acker = s->c->acker;
     FSM_TEXT_SET(plan->target, s->c->target);
-    memset(plan->found, 0, sizeof(plan->found));
     for (uint8_t i = 0; i < s->cluster->servers_n; i++) {
         if (!s->c->found[i].set) continue;
         plan->found[i].set = true;

@@ -102,7 +102,13 @@ enum fsm_role fsm_role_parse(const char *name);
 typedef uint32_t fsm_set;
 #define FSM_BIT(i) ((fsm_set)1u << (i))
 static inline bool fsm_set_has(fsm_set s, uint8_t i) { return i < FSM_SERVERS_MAX && (s & FSM_BIT(i)) != 0; }
-static inline unsigned fsm_set_count(fsm_set s) { return (unsigned)__builtin_popcount(s); }
+static inline unsigned fsm_set_count(fsm_set s)
+{
+    unsigned n = 0;
+
+    for (; s != 0; s &= s - 1) n++; /* No __builtin_popcount: it calls libgcc. */
+    return n;
+}
 
 struct fsm_server {
     char name[FSM_NAME_SIZE];

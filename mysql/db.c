@@ -93,7 +93,7 @@ static void on_readable(uv_poll_t *poll, int status, int events)
 }
 
 /* Starts to watch 'fd', a duplicate that it takes over. libuv makes the socket non-blocking, and the duplicate shares
- * that flag with the library, which under TLS relies on a blocking one: it is put back. */
+ * that flag with the library's: it is put back, since how the library copes with it under TLS differs by version. */
 static void watch_fd(struct db_conn *conn, int fd, uint64_t serial)
 {
     struct db_watch *watch = calloc(1, sizeof(*watch));

@@ -48,7 +48,8 @@ static void add_status(struct text *sql, const struct flavour_status *s)
      * the same number at every probe. */
     text_addf(sql,
               "SELECT VARIABLE_NAME AS status_name, VARIABLE_VALUE AS status_value, UNIX_TIMESTAMP() AS at_s"
-              " FROM information_schema.GLOBAL_STATUS WHERE VARIABLE_NAME IN ('UPTIME', '%s', '%s', '%s', '%s', '%s');\n",
+              " FROM information_schema.GLOBAL_STATUS WHERE VARIABLE_NAME IN ('UPTIME', '%s', '%s', '%s', '%s',"
+              " '%s');\n",
               s->source_on, s->replica_on, s->source_clients, s->no_tx, s->wait_sessions);
 }
 
@@ -68,7 +69,7 @@ void probe_write(enum fsm_flavour flavour, struct text *sql)
                   " SELECT i AS fence_identity, t AS fence_token, e AS fence_epoch; END");
 }
 
-/* --- reading -------------------------------------------------------------------------------------------------------- */
+/* --- reading --- */
 
 static unsigned find_set(const struct db_result *result, const char *column)
 {

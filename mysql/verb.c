@@ -174,7 +174,8 @@ enum verb_next verb_next(struct verb_run *run, const struct db_result *result)
     struct text error = TEXT_ON(why);
     struct script s = {.run = run, .flavour = flavour_find(run->flavour), .facts = &facts, .result = result};
 
-    if (result == NULL && run->left_ms == 0) { /* outcome.error: what was waited for. */
+    if (result == NULL && run->left_ms == 0) {
+        if (run->outcome.error[0] == '\0') (void)TEXT_COPY(run->outcome.error, "not in time: nothing was sent");
         run->outcome.state = VERB_STATE_FAILED;
         return VERB_END;
     }

@@ -33,7 +33,7 @@ struct verb_run {
     unsigned phase;        /* What the awaited result answers. */
     unsigned stage;        /* Bits: actions of the script that were sent. */
     unsigned polls;
-    char clock[24];        /* The server's clock (seconds since 1970) at the last read; with clock_left_ms: the deadline. */
+    char clock[24];        /* The server's clock (Unix seconds) at the last read; with clock_left_ms: the deadline. */
     uint32_t clock_left_ms;
     uint64_t mark[2];      /* Numbers that a script keeps between its steps. */
     uint32_t wait_ms;

@@ -10,15 +10,15 @@
 
 enum { STAGE_FENCE = 1u << 0, STAGE_REIGN = 1u << 1 };
 
+static const char schema[] = "CREATE DATABASE IF NOT EXISTS regent;\n";
+
 static const char fence_table[] =
-    "CREATE DATABASE IF NOT EXISTS regent;\n"
     "CREATE TABLE IF NOT EXISTS regent.fence (id TINYINT UNSIGNED NOT NULL PRIMARY KEY,"
     " identity VARCHAR(63) CHARACTER SET ascii COLLATE ascii_bin NOT NULL, token BIGINT UNSIGNED NOT NULL,"
     " epoch BIGINT UNSIGNED NOT NULL) ENGINE=InnoDB;\n";
 
 /* Rows have a number of their own: a repeated attempt must not wait for the row lock of the one before. */
 static const char reign_table[] =
-    "CREATE DATABASE IF NOT EXISTS regent;\n"
     "CREATE TABLE IF NOT EXISTS regent.reign (id BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY,"
     " cluster VARCHAR(63) NOT NULL, epoch BIGINT UNSIGNED NOT NULL, master VARCHAR(63) NOT NULL,"
     " token BIGINT UNSIGNED NOT NULL, at DATETIME(6) NOT NULL) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;\n";
@@ -35,7 +35,8 @@ static const char *refusal(const struct verb *verb, const struct view_facts *fac
     if (!facts->log_replica_updates) return "log_slave_updates is off: set it, a promoted replica needs its binlog";
     if (!facts->gtid_strict) return "gtid_strict_mode is off: set it";
     for (unsigned c = 0; c < script_channels(facts); c++) {
-        if (!facts->channels[c].gtid) return "a channel replicates without GTID: CHANGE MASTER TO MASTER_USE_GTID=slave_pos";
+        if (facts->channels[c].gtid) continue;
+        return "a channel replicates without GTID: CHANGE MASTER TO MASTER_USE_GTID=slave_pos";
     }
     if (!verb->is_master) return NULL;
     if (script_is_receiving(facts)) return "declared master, but it replicates from another server";
@@ -45,15 +46,21 @@ static const char *refusal(const struct verb *verb, const struct view_facts *fac
     return NULL;
 }
 
-/* Before there is a fence row only token and deadline can be checked. */
+static void add_late_guard(struct script *s)
+{
+    text_add(&s->sql, "IF ");
+    script_add_deadline(&s->sql, s->run);
+    text_addf(&s->sql, " THEN SIGNAL SQLSTATE '45000' SET MYSQL_ERRNO = %d; END IF;\n", GUARD_LATE);
+}
+
+/* Before there is a fence row only token and deadline can be checked; the lock is this session's while it lives. */
 static void add_first_guard(struct script *s)
 {
     text_add(&s->sql, "BEGIN DECLARE CONTINUE HANDLER FOR 1049, 1146 BEGIN END;"
                       " SELECT token INTO t FROM regent.fence WHERE id = 1; END;\n");
-    text_addf(&s->sql, "IF t > %llu THEN SIGNAL SQLSTATE '45000' SET MYSQL_ERRNO = %d; END IF;\nIF ",
+    text_addf(&s->sql, "IF t > %llu THEN SIGNAL SQLSTATE '45000' SET MYSQL_ERRNO = %d; END IF;\n",
               (unsigned long long)s->run->verb.token, GUARD_STALE);
-    script_add_deadline(&s->sql, s->run);
-    text_addf(&s->sql, " THEN SIGNAL SQLSTATE '45000' SET MYSQL_ERRNO = %d; END IF;\n", GUARD_LATE);
+    add_late_guard(s);
 }
 
 static enum verb_next make_fence(struct script *s)
@@ -70,7 +77,10 @@ static enum verb_next make_fence(struct script *s)
     script_take_lock(s);
     add_first_guard(s);
     script_signal_unless(&s->sql, "@@sql_log_bin = 0", GUARD_NO_LOCK);
+    text_add(&s->sql, schema);
+    add_first_guard(s);
     text_add(&s->sql, fence_table);
+    add_first_guard(s);
     text_add(&s->sql, "INSERT IGNORE INTO regent.fence VALUES (1, ");
     text_add_sql(&s->sql, verb->identity);
     text_addf(&s->sql, ", %llu, %llu);\n", token, epoch);
@@ -86,6 +96,8 @@ static enum verb_next make_reign(struct script *s)
     script_guard(s);
     text_add(&s->sql, "IF NOT EXISTS (SELECT 1 FROM information_schema.TABLES WHERE TABLE_SCHEMA = 'regent'"
                       " AND TABLE_NAME = 'reign') THEN\nSET SESSION sql_log_bin = 1;\n");
+    text_add(&s->sql, schema);
+    add_late_guard(s);
     text_add(&s->sql, reign_table);
     text_add(&s->sql, "SET SESSION sql_log_bin = 0;\nEND IF;\n");
     return script_send(s);

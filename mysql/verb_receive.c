@@ -42,7 +42,7 @@ static bool is_from_source(const struct view_channel *channel, const struct verb
     return channel->source_port == verb->source_port && text_equal(channel->source_host, verb->source_host);
 }
 
-/* --- REVOKE --------------------------------------------------------------------------------------------------------- */
+/* --- REVOKE --- */
 
 /* The channels to stop: those from the source that the verb names; all of them when it names none, or when none
  * matches (the server may know its master by another name; stopping too much is safe, too little is not). */
@@ -72,6 +72,13 @@ static enum verb_next stop_receivers(struct script *s)
     return script_send(s);
 }
 
+/* mysqld forgets at its end how far it had received: the position is empty until a receiver is started again. What the
+ * relay log holds beyond the executed position may have been acknowledged, so this server proves nothing (A4). */
+static bool has_forgotten(const struct view_channel *channel, const struct view_facts *facts)
+{
+    return channel->gtid && channel->io == VIEW_IO_NO && channel->received[0] == '\0' && facts->executed[0] != '\0';
+}
+
 enum verb_next script_revoke(struct script *s)
 {
     bool is_receiving = false;
@@ -79,6 +86,13 @@ enum verb_next script_revoke(struct script *s)
     for (unsigned c = 0; c < script_channels(s->facts); c++) {
         const struct view_channel *channel = &s->facts->channels[c];
         if (channel->io != VIEW_IO_NO && is_to_revoke(s, channel)) is_receiving = true;
+        if (is_to_revoke(s, channel) && has_forgotten(channel, s->facts)) {
+            return script_fail(s,
+                               "it was restarted and its receiver not started since: what its relay log holds beyond %s"
+                               " is not known, so it proves nothing; bring the old master back, or apply the relay log"
+                               " by hand",
+                               s->facts->executed);
+        }
     }
     if (is_receiving && script_once(s, STAGE_STOPPED)) return stop_receivers(s);
     if (is_receiving) return script_poll(s, "the receiver to stop");
@@ -91,7 +105,7 @@ enum verb_next script_revoke(struct script *s)
     return script_done(s);
 }
 
-/* --- APPLY ---------------------------------------------------------------------------------------------------------- */
+/* --- APPLY --- */
 
 enum verb_next script_apply(struct script *s)
 {
@@ -111,7 +125,7 @@ enum verb_next script_apply(struct script *s)
     return fail_not_applied(s);
 }
 
-/* --- pointing at a source ------------------------------------------------------------------------------------------- */
+/* --- pointing at a source --- */
 
 static const struct view_channel *the_channel(const struct script *s)
 {
@@ -209,7 +223,7 @@ static bool is_following(const struct script *s)
            channel->applier;
 }
 
-/* --- CATCH_UP, FOLLOW ----------------------------------------------------------------------------------------------- */
+/* --- CATCH_UP, FOLLOW --- */
 
 enum verb_next script_catch_up(struct script *s)
 {

@@ -24,7 +24,7 @@ static bool has_ackers(const struct view_facts *facts, uint8_t k)
     return waits_for_ackers(facts) && facts->source_on && facts->source_clients >= k;
 }
 
-/* --- PROMOTE -------------------------------------------------------------------------------------------------------- */
+/* --- PROMOTE --- */
 
 static enum verb_next make_source(struct script *s)
 {
@@ -58,13 +58,13 @@ enum verb_next script_promote(struct script *s)
     if (script_is_receiving(facts)) {
         return script_fail(s, "not promoted: a receiver runs, so somebody started it after it was revoked");
     }
-    bool is_ready = facts->read_only && !script_is_applying(facts) && !facts->replica_enabled && waits_for_ackers(facts);
-    if (is_ready) return script_done(s);
+    bool is_set = facts->read_only && !facts->replica_enabled && waits_for_ackers(facts);
+    if (is_set && !script_is_applying(facts)) return script_done(s);
     if (!script_once(s, STAGE_DID)) return script_fail(s, "the settings of a master do not show after they were set");
     return make_source(s);
 }
 
-/* --- ATTACHED ------------------------------------------------------------------------------------------------------- */
+/* --- ATTACHED --- */
 
 /* Degraded by a committed decision (A7): nobody may wait for an ack. */
 static enum verb_next switch_source_off(struct script *s)
@@ -86,7 +86,7 @@ enum verb_next script_attached(struct script *s)
     return script_poll(s, "ackers to attach");
 }
 
-/* --- REIGN_ROW ------------------------------------------------------------------------------------------------------ */
+/* --- REIGN_ROW --- */
 
 /* Every attempt inserts a row of its own: the ack of a later transaction proves that the earlier ones were received
  * too, while an earlier row that is found proves nothing about its ack. */
@@ -128,7 +128,7 @@ enum verb_next script_reign_row(struct script *s)
     return script_done(s);
 }
 
-/* --- OPEN, CLEAR ---------------------------------------------------------------------------------------------------- */
+/* --- OPEN, CLEAR --- */
 
 static enum verb_next open_server(struct script *s)
 {
@@ -188,7 +188,7 @@ enum verb_next script_clear(struct script *s)
     return script_send(s);
 }
 
-/* --- CLOSE ---------------------------------------------------------------------------------------------------------- */
+/* --- CLOSE --- */
 
 /* Sessions of clients. Dump threads stay: they end with their receivers, and write nothing. */
 static const char client_sessions[] = "USER NOT IN ('system user', 'event_scheduler') AND COMMAND NOT IN"

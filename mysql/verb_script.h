@@ -58,12 +58,16 @@ void script_need(struct text *sql, const char *privileges);
 void script_kill(struct script *s, const char *where);
 /* Takes the control session on a server that has a fence row; for one that has none yet see verb_enrol.c. */
 void script_take_session(struct script *s);
+/* Inside a block: ends the other sessions of the control account, takes the user lock. */
 void script_take_lock(struct script *s);
+/* The condition that is true when the deadline has passed on the server's clock. */
 void script_add_deadline(struct text *sql, const struct verb_run *run);
 extern const char script_session_settings[];
 
+/* The script is satisfied: its effect was seen. */
 enum verb_next script_done(struct script *s);
-enum verb_next script_failed(struct script *s); /* With the text of s->error. */
+/* FAILED with the text of s->error; script_fail() writes it first. */
+enum verb_next script_failed(struct script *s);
 #define script_fail(s, ...) (text_addf(&(s)->error, __VA_ARGS__), script_failed(s))
 /* Look again soon; 'awaited' is told when the deadline passes, with the channels' errors. */
 enum verb_next script_poll(struct script *s, const char *awaited);

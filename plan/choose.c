@@ -118,7 +118,8 @@ fsm_set choose_reached(const struct work *w)
 {
     fsm_set reached = 0;
     for (uint8_t i = 0; i < w->cluster->servers_n; i++) {
-        if (sight_reached(w->cluster, w->in->view, i)) reached |= FSM_BIT(i);
+        bool is_ours = text_equal(facts_of(w, i)->identity, w->cluster->servers[i].identity);
+        if (is_ours && sight_reached(w->cluster, w->in->view, i)) reached |= FSM_BIT(i);
     }
     return reached;
 }

@@ -18,7 +18,7 @@ uint8_t choose_acker(const struct work *w, uint8_t to, fsm_set except);
 /* Received whole transactions of 'server' by the newest view: relay log, or executed without a channel. "" unknown. */
 const char *choose_received(const struct work *w, uint8_t server);
 
-/* Servers to which the leader has a working connection, out of all. */
+/* Servers to which the leader has a working connection and which are the ones that were enrolled. */
 fsm_set choose_reached(const struct work *w);
 
 /* True when enough of the reign's ackers are in 'revoked' and revocation proves something for it (F1: A3, A7). */

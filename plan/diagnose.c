@@ -109,7 +109,7 @@ static enum witness witness_of_death(const struct fsm_cluster *cluster, const st
     return ch->io == VIEW_IO_YES ? WITNESS_HEARS : WITNESS_LOST;
 }
 
-/* For how long nothing had arrived when the probe looked: what came since is unknown, so it does not count as silence. */
+/* For how long nothing had arrived when the probe looked. What came since is unknown: it does not count as silence. */
 static int64_t idle_when_probed_ms(const struct view_observation *o, const struct view_channel *ch)
 {
     return ch->idle_ms < 0 ? -1 : ch->idle_ms - o->age_ms;

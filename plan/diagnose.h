@@ -36,7 +36,9 @@ struct diagnosis {
     char change[FSM_TEXT_SIZE];       /* What would change the verdict. */
 };
 
+/* "gone", "minority-view", ...; "?" outside the enum. */
 const char *diagnosis_name(enum diagnosis_row row);
+/* What the verdict means, in words. */
 const char *diagnosis_text(enum diagnosis_row row);
 
 /* Judges the master of 'cluster' by 'view'. Always fills '*out'. */

@@ -93,7 +93,7 @@ static const char *change_of_row(enum diagnosis_row row)
     case DIAGNOSIS_ALARM: return "the alarm is cured (account, connection limit), or the master stops answering";
     case DIAGNOSIS_GONE: return "one reachable follower still connected to the master, or an answer to a majority";
     case DIAGNOSIS_SILENT: return "an event or heartbeat at one reachable follower, or an answer to a majority";
-    case DIAGNOSIS_RECEIVERS_ALIVE: return "every reachable follower loses its receiver or hears nothing for the timeout";
+    case DIAGNOSIS_RECEIVERS_ALIVE: return "all reachable followers lose the master, or hear nothing for the timeout";
     case DIAGNOSIS_BLIND: return "a majority of the managers reports on the master";
     case DIAGNOSIS_OK:
     case DIAGNOSIS_MINORITY:

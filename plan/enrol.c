@@ -147,7 +147,7 @@ static const char *lossless_problem(const struct work *w, uint8_t master, uint8_
     for (uint8_t i = 0; i < w->cluster->servers_n; i++) {
         const struct view_facts *f = &sight_self(w->in->view, i)->facts;
         if (i == master || i == backup || !f->set) continue;
-        if (f->replica_enabled || f->replica_on) return "another replica than the backup may acknowledge: switch it off";
+        if (f->replica_enabled || f->replica_on) return "another replica than the backup may acknowledge";
     }
     return NULL;
 }

@@ -2,9 +2,9 @@
  *
  * Happy path: REVOKE, APPLY (the candidate executes what it received), [CATCH_UP from the holder of the rest], PROMOTE,
  * ESTABLISH (an acker attaches, the reign row is acknowledged), OPEN, REPOINT (the others follow), DONE.
- * Failure modes: the acker does not attach (another one is listed and tried, then, unless the cluster is lossless, none);
- * the holder is lost (set aside when the candidate proves all by itself); the candidate is lost (the plan fails, and the
- * next one has to account for it); a replica does not follow (set aside). */
+ * Failure modes: the acker does not attach (another one is listed and tried; then none, unless the cluster is
+ * lossless); the holder is lost (set aside when the candidate proves all by itself); the candidate is lost (the plan
+ * fails, and the next one has to account for it); a replica does not follow (set aside). */
 #include "plan/choose.h"
 #include "plan/position.h"
 #include "plan/sight.h"
@@ -296,7 +296,8 @@ static void add_left_behind(const struct work *w, fsm_set missing, fsm_set hopel
     for (uint8_t i = 0; i < w->cluster->servers_n; i++) {
         if (!fsm_set_has(missing, i)) continue;
         if (fsm_set_has(hopeless, i)) {
-            text_addf(t, "%s has transactions that %s has not: rebuild it; ", work_name(w, i), work_name(w, w->plan->to));
+            text_addf(t, "%s has transactions that %s has not: rebuild it; ", work_name(w, i),
+                      work_name(w, w->plan->to));
         } else {
             text_addf(t, "%s did not follow %s in time (%s): repoint it by hand or rebuild it; ", work_name(w, i),
                       work_name(w, w->plan->to), error_of(w, i, VERB_FOLLOW));

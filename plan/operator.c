@@ -76,8 +76,9 @@ static void describe(const struct work *w, const struct wish *wish, struct text 
 {
     const char *from = work_name(w, w->cluster->master), *to = work_name(w, wish->to);
     bool is_reached = sight_reached(w->cluster, w->in->view, w->cluster->master);
-    text_addf(dry, "%s: %s replaces %s, epoch %llu becomes %llu or later\n", w->cluster->name, to, from,
-              (unsigned long long)w->cluster->epoch, (unsigned long long)w->cluster->epoch + 1);
+    uint64_t epoch = w->cluster->epoch, used = w->cluster->epoch_used;
+    text_addf(dry, "%s: %s replaces %s, epoch %llu becomes %llu\n", w->cluster->name, to, from,
+              (unsigned long long)epoch, (unsigned long long)(used > epoch ? used : epoch) + 1);
     if (is_reached) text_addf(dry, "close: end all clients of %s, make it read-only\n", from);
     else text_addf(dry, "close: %s cannot be reached, so it is not closed\n", from);
     text_add(dry, "revoke: stop the receivers of ");

@@ -1,7 +1,7 @@
 /* Verbs: what a committed plan step does to one server. PURE data.
  *
  * plan/ asks for verbs, manager/execute.c performs them statement by statement (mysql/verb.c writes the statements),
- * the result comes back to plan/ in a verb_outcome. A verb carries the token of its plan and acts only under it (S3). */
+ * the result comes back to plan/ in a verb_outcome. A verb carries its plan's token and acts only under it (S3). */
 #ifndef REGENT_PLAN_VERB_H
 #define REGENT_PLAN_VERB_H
 
@@ -28,6 +28,7 @@ enum verb_kind {
     VERB_KINDS_N
 };
 
+/* "revoke", "reign_row", ...; "none" for VERB_none; "?" outside the enum. */
 const char *verb_name(enum verb_kind kind);
 
 struct verb {

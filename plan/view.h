@@ -34,6 +34,7 @@ enum view_outcome {
     VIEW_OUTCOMES_N
 };
 
+/* "connection refused", ...; "?" outside the enum. */
 const char *view_outcome_text(enum view_outcome outcome);
 
 /* The server answered something within its last attempt: it is not dead, whatever it said. */

@@ -10,11 +10,14 @@
 #include "lib/base/err.h"
 #include "plan/view.h"
 
+/* Packs a command for the log. A kind without a struct (CMD_NONE) gives id, time and kind alone. */
 int proto_command_encode(const struct fsm_command *command, void **data, size_t *size) MUST_CHECK;
-/* -EPROTO: malformed. -ENOTSUP: well-formed but of a kind that this version does not know (id and time are filled). */
+/* -EPROTO: malformed. -ENOTSUP: well-formed, but its kind or a field is of a newer version: id and time are filled and
+ * the kind is CMD_NONE, which fsm_apply() answers with UNKNOWN. */
 int proto_command_decode(struct fsm_command *command, const void *data, size_t size, struct err *e) MUST_CHECK;
 
-/* Snapshot: magic "RGNTSNAP", u32 version, u32 CRC-32 of the body, u64 body size, body. Equal states give equal bytes. */
+/* Snapshot: magic "RGNTSNAP", u32 version, u32 CRC-32 of the body, u64 body size (little endian), body. Equal states
+ * give equal bytes. */
 int proto_snapshot_encode(const struct fsm_state *state, void **data, size_t *size) MUST_CHECK;
 /* Decodes into '*state' (the caller's fresh object). -EPROTO, -ENOTSUP (newer version), -ENOMEM. */
 int proto_snapshot_decode(struct fsm_state *state, const void *data, size_t size, struct err *e) MUST_CHECK;
@@ -29,7 +32,9 @@ struct proto_observation {
     char names[FSM_SERVERS_MAX][FSM_NAME_SIZE]; /* Of the servers, so that a changed declaration is noticed. */
     struct view_observation servers[FSM_SERVERS_MAX];
 };
+/* Packs an observation. */
 int proto_observation_encode(const struct proto_observation *o, void **data, size_t *size) MUST_CHECK;
+/* -EPROTO: malformed. Fields of a newer version are passed over. */
 int proto_observation_decode(struct proto_observation *o, const void *data, size_t size, struct err *e) MUST_CHECK;
 
 #endif

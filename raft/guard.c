@@ -7,6 +7,7 @@
 #include "raft/guard.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "lib/base/text.h"
@@ -41,10 +42,26 @@ void guard_closing(struct guard *g)
     g->closing = true;
 }
 
+/* A leader's tick takes peers for lost that did not answer since the last one: once per heartbeat, and a heartbeat
+ * timeout of 0 within it makes it send to all, so that the next one finds their answers. */
+static void run_tick(struct guard *g)
+{
+    g->ticks++;
+    if (raft_state(g->raft) != RAFT_LEADER) {
+        g->tick(&g->io);
+        return;
+    }
+    if (g->ticks * GUARD_TICK_MS < g->heartbeat_ms) return;
+    g->ticks = 0;
+    raft_set_heartbeat_timeout(g->raft, 0);
+    g->tick(&g->io);
+    raft_set_heartbeat_timeout(g->raft, GUARD_TICK_MS);
+}
+
 static void on_tick(struct raft_io *io)
 {
     struct guard *g = guard_of(io);
-    if (!guard_failed(g)) g->tick(io);
+    if (!guard_failed(g)) run_tick(g);
     g->on_tick(g->arg);
 }
 
@@ -61,6 +78,14 @@ static void drop_message(struct raft_message *m)
     }
 }
 
+/* True when this follower has not heard of its leader for the baseline election timeout. */
+static bool is_leader_silent(struct guard *g)
+{
+    const struct raft *r = g->raft;
+    if (raft_state(g->raft) != RAFT_FOLLOWER) return false;
+    return g->io.time(&g->io) >= r->election_timer_start + r->election_timeout - g->heartbeat_ms;
+}
+
 static void on_recv(struct raft_io *io, struct raft_message *m)
 {
     struct guard *g = guard_of(io);
@@ -69,6 +94,7 @@ static void on_recv(struct raft_io *io, struct raft_message *m)
         drop_message(m);
         return;
     }
+    if (m->type == RAFT_REQUEST_VOTE && is_leader_silent(g)) m->request_vote.disrupt_leader = true;
     g->recv(io, m);
 }
 
@@ -128,6 +154,44 @@ static int io_send(struct raft_io *io, struct raft_io_send *req, const struct ra
     return 0;
 }
 
+static void on_nudge_sent(struct raft_io_send *req, int status)
+{
+    (void)status;
+    free(req);
+}
+
+/* How many voters without 'lost' come before us in the configuration. */
+static unsigned rank_without(const struct raft *r, raft_id lost)
+{
+    unsigned rank = 0;
+    for (unsigned i = 0; i < r->configuration.n && r->configuration.servers[i].id != r->id; i++) {
+        if (r->configuration.servers[i].role == RAFT_VOTER && r->configuration.servers[i].id != lost) rank++;
+    }
+    return rank;
+}
+
+/* Follower: the election timer runs out soon, as if the leader had been silent for that long. */
+static void hurry_election(struct guard *g, raft_id lost)
+{
+    struct raft *r = g->raft;
+    raft_time now = g->io.time(&g->io);
+    if (raft_state(r) != RAFT_FOLLOWER || r->follower_state.current_leader.id != lost) return;
+    unsigned timeout = r->follower_state.randomized_election_timeout;
+    unsigned wait = rank_without(r, lost) * 3 * GUARD_TICK_MS;
+    if (now > timeout) r->election_timer_start = now + wait - timeout;
+}
+
+void guard_peer_lost(struct guard *g, raft_id id, const char *address)
+{
+    /* A refused vote of term 0: the write fails on the ended stream, which makes libraft reconnect. Should it arrive
+     * all the same, it is ignored as too old. */
+    struct raft_message m = {.type = RAFT_REQUEST_VOTE_RESULT, .server_id = id, .server_address = address};
+    struct raft_io_send *req = g->closing || guard_failed(g) ? NULL : calloc(1, sizeof *req);
+    if (req == NULL) return;
+    if (g->inner.send(&g->io, req, &m, on_nudge_sent) != 0) free(req);
+    hurry_election(g, id);
+}
+
 static void on_snapshot_put(struct raft_io_snapshot_put *put, int status)
 {
     struct guard *g = put->data;
@@ -169,9 +233,10 @@ static void on_trace(struct raft_tracer *t, int type, const void *data)
     }
 }
 
-void guard_wrap(struct guard *g, struct raft *raft)
+void guard_wrap(struct guard *g, struct raft *raft, unsigned heartbeat_ms)
 {
     g->raft = raft;
+    g->heartbeat_ms = heartbeat_ms;
     g->inner = g->io;
     g->io.start = io_start;
     g->io.set_term = io_set_term;

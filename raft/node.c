@@ -77,6 +77,12 @@ static void on_tick(void *arg)
     if (want_barrier || moved || guard_failed(&node->guard)) node_wake(node);
 }
 
+static void on_peer_lost(void *arg, uint64_t id, const char *address)
+{
+    struct raft_node *node = arg;
+    guard_peer_lost(&node->guard, id, address);
+}
+
 static void on_closer_closed(uv_handle_t *handle)
 {
     struct raft_node *node = handle->data;
@@ -241,8 +247,10 @@ static int config_check(struct raft_node *node, const struct raft_node_config *c
         return err_set(e, -EINVAL, "data_dir (1 to %d bytes) and the node's id must be set", STORAGE_PATH_MAX - 16);
     }
     node->config.data_dir = node->data_dir;
-    if (node->config.election_timeout_ms < 2 * node->config.heartbeat_ms) {
-        return err_set(e, -EINVAL, "the election timeout must be at least twice the heartbeat");
+    if (node->config.heartbeat_ms < GUARD_TICK_MS ||
+        node->config.election_timeout_ms < 2 * node->config.heartbeat_ms) {
+        return err_set(e, -EINVAL, "the heartbeat must be at least %d ms, the election timeout twice that",
+                       GUARD_TICK_MS);
     }
     return 0;
 }
@@ -253,7 +261,7 @@ static void set_options(struct raft_node *node)
     const struct raft_node_config *c = &node->config;
     r->data = node;
     r->tracer = NULL; /* libraft would format a text for each step and throw it away. */
-    raft_set_heartbeat_timeout(r, c->heartbeat_ms);
+    raft_set_heartbeat_timeout(r, GUARD_TICK_MS); /* The guard times the heartbeats. */
     raft_set_election_timeout(r, c->election_timeout_ms);
     raft_set_install_snapshot_timeout(r, INSTALL_SNAPSHOT_TIMEOUT_MS);
     raft_set_snapshot_threshold(r, c->snapshot_threshold);
@@ -274,6 +282,8 @@ static int open_raft(struct raft_node *node, struct err *e)
     if (rv != 0) return rv;
     uv_update_time(node->loop);
     transport_init(&node->transport, node->loop, node->identity.group_id);
+    node->transport.on_lost = on_peer_lost;
+    node->transport.arg = node;
     rv = raft_uv_init(io, node->loop, dir, &node->transport.raft);
     if (rv != 0) return storage_raft_error(node->data_dir, rv, io->errmsg, e);
     raft_uv_set_segment_size(io, SEGMENT_BYTES);
@@ -282,7 +292,7 @@ static int open_raft(struct raft_node *node, struct err *e)
     raft_uv_set_disk_retry(io, DISK_RETRY_MS);
     node->guard.arg = node;
     node->guard.on_tick = on_tick;
-    guard_wrap(&node->guard, &node->raft);
+    guard_wrap(&node->guard, &node->raft, node->config.heartbeat_ms);
     node_fsm_init(node);
     rv = raft_init(&node->raft, io, &node->fsm, node->config.id, node->config.address);
     if (rv == 0) return 0;

@@ -45,7 +45,7 @@ struct raft_node_config {
     const char *data_dir; /* Copied. Its sub-directory raft/ holds log and snapshots. Locked while the node lives. */
     uint64_t id;
     char address[128];
-    uint32_t heartbeat_ms;          /* 0: 100. */
+    uint32_t heartbeat_ms;          /* 0: 100. At least 20. */
     uint32_t election_timeout_ms;   /* 0: 500. At least twice heartbeat_ms. */
     uint32_t snapshot_threshold;    /* Entries; 0: 1024. */
     uint32_t snapshot_trailing;     /* Entries; 0: 2048 (libraft takes 0 for something else). */

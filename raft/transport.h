@@ -51,6 +51,9 @@ struct transport_peer {
 struct transport {
     struct raft_uv_transport raft; /* What libraft uses; raft.impl is this struct. */
     struct uv_loop_s *loop;
+    /* The other side has closed a connection that we made: its process ended, or it did not want us. May be NULL. */
+    void (*on_lost)(void *arg, uint64_t id, const char *address);
+    void *arg;
     uint64_t id, group;
     char address[HANDSHAKE_ADDRESS_MAX + 1];
     raft_uv_accept_cb accept_cb; /* NULL: not listening (yet, or any more). */

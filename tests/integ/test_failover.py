@@ -1,6 +1,7 @@
 """The main job: the master fails, the backup takes over, every acknowledged row is there, one server is open."""
 import outage
 import pytest
+from scene import wait_for
 
 ROWS = 150
 # Far above the figures of the bench: these are binaries with sanitizers, and two processors for everything. An outage
@@ -62,3 +63,30 @@ def test_fault_evidence_is_in_the_events(stage):
     said = " ".join(texts)
     places = [said.rfind(f"{step} begins") for step in ("apply", "promote", "establish", "open", "repoint")]
     assert -1 not in places and places == sorted(places), texts
+
+
+def test_candidate_catches_up(stage):
+    """A4: a replica received what the acker did not. The new master fetches it before it opens, else that replica
+    would be stranded with transactions that nobody else has."""
+    old, new = stage.cluster.master, stage.cluster.backup
+    stage.write(50)
+    # The acker stops receiving: commits wait, but the other replicas receive them.
+    new.sql("STOP SLAVE IO_THREAD")
+    wait_for("a replica has received more than the backup", 10,
+             lambda: sequence(stage.replicas()[0].slave()["Gtid_IO_Pos"]) > sequence(new.slave()["Gtid_IO_Pos"]))
+    ahead = stage.replicas()[0].slave()["Gtid_IO_Pos"]
+    stage.fault("kill")
+    stage.write(100)
+    stage.wait_replaced()
+    _, _, lost = stage.finish()
+    assert lost == []
+    status = stage.group.cluster_status()
+    followers = {s["name"]: s["state"] for s in status["servers"] if s["name"] not in (old.name, new.name)}
+    assert set(followers.values()) == {"member"}
+    rows = {s.name: s.value("GROUP_CONCAT(seq ORDER BY seq) FROM shop.writes") for s in stage.cluster.servers[1:]}
+    assert len(set(rows.values())) == 1
+    assert sequence(ahead) > 0 and new.value(f"MASTER_GTID_WAIT('{ahead}', 0)") == 0
+
+
+def sequence(gtid):
+    return int(gtid.split(",")[0].split("-")[2])

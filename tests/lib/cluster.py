@@ -7,27 +7,31 @@ import signal
 
 import pymysql
 
-from scene import Failure, binary, tail, wait_for
+from scene import ROOT, Failure, binary, tail, wait_for
 from servers import Server
 
-# docs/accounts.md says why each of these.
-ACCOUNTS = """\
-CREATE USER {probe}@'%' IDENTIFIED BY '{probe_password}'
-GRANT SLAVE MONITOR, BINLOG MONITOR, PROCESS ON *.* TO {probe}@'%'
-GRANT SELECT ON regent.* TO {probe}@'%'
-CREATE USER {control}@'%' IDENTIFIED BY '{control_password}'
-GRANT SLAVE MONITOR, BINLOG MONITOR, PROCESS, RELOAD, CONNECTION ADMIN, READ_ONLY ADMIN, BINLOG ADMIN, \
-REPLICATION SLAVE ADMIN, REPLICATION MASTER ADMIN ON *.* TO {control}@'%'
-GRANT CREATE, SELECT, INSERT, UPDATE, DELETE ON regent.* TO {control}@'%'
-CREATE USER {replication}@'%' IDENTIFIED BY '{replication_password}'
-GRANT REPLICATION SLAVE ON *.* TO {replication}@'%'
+TABLE = "shop.writes"
+TABLES = """\
 CREATE USER {writer}@'%' IDENTIFIED BY '{writer_password}'
 CREATE DATABASE shop
 CREATE TABLE shop.writes (seq BIGINT UNSIGNED PRIMARY KEY, at_us BIGINT NOT NULL, server VARCHAR(128) NOT NULL) \
 ENGINE=InnoDB
 GRANT SELECT, INSERT ON shop.* TO {writer}@'%'
 """
-TABLE = "shop.writes"
+
+
+def documented_accounts(secrets_of):
+    """The statements of docs/accounts.md, with passwords: what the manual says is what the tests run under.
+    'secrets_of': name of an account -> its password."""
+    with open(os.path.join(ROOT, "docs", "accounts.md")) as f:
+        sql = " ".join(line.strip() for line in f if line.startswith("    "))
+    statements = [s.strip() for s in sql.split(";") if s.strip()]
+    for name, password in secrets_of.items():
+        made = [s for s in statements if s.startswith(f"CREATE USER '{name}'@'%' IDENTIFIED BY '...'")]
+        if len(made) != 1:
+            raise Failure(f"docs/accounts.md does not create '{name}' as the tests expect")
+        statements[statements.index(made[0])] = made[0].replace("'...'", f"'{password}'")
+    return statements
 
 
 class Cluster:
@@ -37,7 +41,7 @@ class Cluster:
         self.scene = scene
         self.name = name
         self.host = host
-        self.secrets = {"probe": "regent_probe", "control": "regent_control", "replication": "regent_repl",
+        self.secrets = {"probe": "regent", "control": "regent-control", "replication": "regent-replication",
                         "writer": "shop_writer"}
         for account in list(self.secrets):
             self.secrets[account + "_password"] = secrets.token_hex(12)
@@ -70,7 +74,8 @@ class Cluster:
             server.start(*(options or {}).get(server.name, ()))
         for server in self.servers:
             server.wait_ready()
-        self.master.sql(*[line.format(**self.secrets) for line in ACCOUNTS.splitlines()])
+        passwords = {self.secrets[a]: self.secrets[a + "_password"] for a in ("probe", "control", "replication")}
+        self.master.sql(*documented_accounts(passwords), *TABLES.format(**self.secrets).splitlines())
         for server in self.servers[1:]:
             self.attach(server, self.master, acker=server is self.backup)
         for server in self.servers[1:]:

@@ -155,6 +155,19 @@ class Stage:
         return outage.lost(rows, master, s["writer"], s["writer_password"], TABLE)
 
 
+def run_all_managers_cut(scene, world, seconds):
+    """As run_manager_cut(), but no manager at all reaches the master, which serves its clients and followers."""
+    cell = world.cell()
+    scene.at_close(cell.close)
+    stage = Stage(scene, host=WORLD_ADDRESS, cells={i: (CELL_ADDRESS, cell.fd) for i in range(3)})
+    stage.set_up()
+    stage.write(100)
+    cell.cut(stage.cluster.master.port)
+    seen = stage.watch_false_alarm(seconds)
+    cell.heal()
+    return (*seen, stage.finish_undisturbed())
+
+
 def is_closed(server, account):
     """Read-only, and no session of 'account' (the application) is left. Not yet when our own session is ended too."""
     try:

@@ -250,7 +250,7 @@ static inline const char *world_open(struct world *w, uint8_t i, const struct ve
     const struct fsm_cluster *c = world_cluster(w);
     const struct fsm_plan *p = fsm_plan_find(w->state, v->token);
     struct world_server *s = &w->servers[i];
-    if (p == NULL || p->step != STEP_OPEN || p->to != i) world_break(w, "opened outside the step open of its plan (S1)");
+    if (p == NULL || p->step != STEP_OPEN || p->to != i) world_break(w, "opened outside its plan's step open (S1)");
     if (c->reigns_n != 1 || c->reigns[0].master != i) world_break(w, "opened while another reign is listed (S1, A8)");
     if (v->k > 0 && world_clients(w, i) < v->k) return "!no acker attached";
     s->read_only = false;
@@ -531,7 +531,7 @@ static inline void world_free(struct world *w)
     free(w);
 }
 
-/* Declares a cluster "shop": db1 master, db2 backup, the rest replicas, all running as an operator would set them up. */
+/* Declares a cluster "shop": db1 master, db2 backup, the rest replicas, as an operator would set them up. */
 static inline void world_declare(struct world *w, uint8_t servers_n, enum fsm_durability durability)
 {
     static struct fsm_command c;

@@ -42,7 +42,7 @@ static const char *const answer_names_status[] = {"status_name", "status_value",
 static const char *const answer_names_fence[] = {"fence_identity", "fence_token", "fence_epoch"};
 static const char *const answer_names_close[] = {"closed", "sessions_left", "last_id"};
 static const char *const answer_names_channels[ANSWER_COLUMNS_N] = {
-    "Connection_name", "Master_Host",      "Master_Port",    "Master_Server_Id",  "Master_Log_File", "Read_Master_Log_Pos",
+    "Connection_name", "Master_Host", "Master_Port", "Master_Server_Id", "Master_Log_File", "Read_Master_Log_Pos",
     "Slave_IO_Running", "Slave_SQL_Running", "Last_IO_Errno", "Last_IO_Error",    "Last_SQL_Errno",  "Last_SQL_Error",
     "Gtid_IO_Pos",     "Slave_received_heartbeats", "Slave_heartbeat_period", "Using_Gtid", "Seconds_Behind_Master"};
 
@@ -66,7 +66,8 @@ static struct answer_server answer_replica(void)
 static void answer_add(struct db_result *r, const char *const *names, unsigned columns, const char *const *cells,
                        unsigned rows)
 {
-    r->sets[r->sets_n++] = (struct db_set){.rows_n = rows, .columns_n = (uint16_t)columns, .names = names, .cells = cells};
+    r->sets[r->sets_n++] =
+        (struct db_set){.rows_n = rows, .columns_n = (uint16_t)columns, .names = names, .cells = cells};
 }
 
 /* The whole answer; 'result' points into '*s'. */

@@ -469,6 +469,7 @@ static void killed_while_idle(void **state)
         uv_thread_t thread;
         struct witness witness = witness_of(server->port);
         assert_int_equal(uv_thread_create(&thread, watch_end, &witness), 0);
+        assert_int_equal(hangups_n, 0);
         uint64_t start_ns = uv_hrtime();
         kill(server->pid, SIGKILL);
         WAIT_FOR(hangups_n == 1);

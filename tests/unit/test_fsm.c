@@ -72,6 +72,8 @@ static void create_checks_the_declaration(void **arg)
     REFUSED_SPEC(spec->flavour = fsm_flavour_none, "flavour");
     REFUSED_SPEC(spec->durability = fsm_durability_count, "durability");
     REFUSED_SPEC(spec->probe_ms = 0, "probe");
+    REFUSED_SPEC(spec->probe_ms = 700000, "probe");
+    REFUSED_SPEC(spec->timeout_ms = 0, "timeout");
     REFUSED_SPEC(spec->timeout_ms = 700000, "timeout");
     REFUSED_SPEC(spec->servers_n = 0, "1 to 16 servers");
     REFUSED_SPEC(spec->servers_n = 17, "1 to 16 servers");
@@ -165,10 +167,10 @@ static void change_keeps_servers_and_flavour(void **arg)
     fixture_enrolled(x);
     spec = fixture_spec(x, false);
     spec->servers_n = 3;
-    fixture_refused(x, FSM_INVALID, "db4");
+    fixture_refused(x, FSM_INVALID, "db4 of shop is missing");
     spec = fixture_spec(x, false);
     (void)TEXT_COPY(spec->servers[DB1].name, "db9"); /* The master is gone. */
-    fixture_refused(x, FSM_INVALID, "db1");
+    fixture_refused(x, FSM_INVALID, "db1 of shop is missing");
     fixture_spec(x, false)->flavour = FLAVOUR_MYSQL;
     fixture_refused(x, FSM_INVALID, "flavour");
 }
@@ -344,16 +346,23 @@ static void events_are_recorded(void **arg)
 static void events_are_bounded(void **arg)
 {
     struct fixture *x = *arg;
+    uint64_t first;
 
-    for (int i = 0; i < FSM_EVENTS_MAX + 5; i++) {
+    fixture_enrolled(x);
+    set_event(x, "shop", "tick");
+    fixture_ok(x);
+    first = x->state->events_n - 1; /* Its slot is used again, for an event of the group. */
+    for (int i = 0; i < FSM_EVENTS_MAX; i++) {
         set_event(x, "", "tick");
         x->index++;
         x->command.id = (struct fsm_request_id){9, (uint64_t)i + 1};
         fsm_apply(x->state, x->index, &x->command, &x->result);
     }
-    assert_int_equal(x->state->events_n, FSM_EVENTS_MAX + 5);
-    assert_int_equal(x->state->events[4].index, x->index);
-    assert_int_equal(x->state->events[5].index, 6);
+    assert_int_equal(x->state->events_n, FSM_EVENTS_MAX + first + 1);
+    assert_int_equal(x->state->events[first].index, x->index);
+    assert_int_equal(x->state->events[first + 1].index, x->index - FSM_EVENTS_MAX + 1);
+    assert_string_equal(x->state->events[first].cluster, "");
+    assert_int_equal(x->state->events[first].epoch, 0);
     assert_null(fsm_invariant(x->state));
 }
 

@@ -25,6 +25,8 @@ static void revoke_ends_all_reigns(void **arg)
     assert_string_equal(p->target, "0-1-100");
     assert_true(p->found[DB2].set);
     assert_string_equal(p->found[DB2].received, "0-1-100");
+    assert_string_equal(p->found[DB2].executed, "0-1-100");
+    assert_int_equal(p->step_at[STEP_APPLY].us, (int64_t)x->index * 1000);
     assert_false(p->found[DB4].set);
     assert_int_equal(fixture_shop(x)->reigns_n, 0);
     assert_int_equal(p->past_n, 1);
@@ -33,7 +35,7 @@ static void revoke_ends_all_reigns(void **arg)
     assert_non_null(strstr(fixture_shop(x)->servers[DB2].reason, "set aside by plan"));
     assert_string_equal(fixture_last_event(x)->kind, "plan.step");
     assert_string_equal(fixture_last_event(x)->evidence, "db2 0-1-100");
-    assert_non_null(strstr(fixture_last_event(x)->text, "candidate db3"));
+    assert_non_null(strstr(fixture_last_event(x)->text, "revoked db2; candidate db3"));
 }
 
 static void a_reign_that_may_acknowledge_is_not_passed_over(void **arg)
@@ -179,6 +181,48 @@ static void a_holder_of_acknowledged_writes_stays(void **arg)
     fixture_refused(x, FSM_INVALID, "needs it: db2");
 }
 
+static void only_accepted_loss_leaves_that_holder(void **arg)
+{
+    struct fixture *x = *arg;
+
+    fixture_enrolled(x);
+    for (int i = 0; i < 2; i++) {
+        struct fsm_cmd_plan_begin *c = fixture_begin(x, PLAN_FAILOVER);
+        struct fsm_cmd_plan_step *step;
+
+        c->to = DB3;
+        c->acker = FSM_SERVER_NONE;
+        c->by_operator = true;
+        c->accept_loss = i == 1;
+        fixture_ok(x);
+        step = fixture_revoke(x, DB3, FSM_SERVER_NONE);
+        step->holder = DB2;
+        fixture_ok(x);
+        fixture_step(x, STEP_CATCH_UP);
+        fixture_ok(x);
+        fixture_step(x, STEP_PROMOTE)->set_aside = FSM_BIT(DB2);
+        if (i == 1) break;
+        fixture_refused(x, FSM_INVALID, "needs it: db2");
+        fixture_end(x, PLAN_STATE_FAILED);
+        fixture_ok(x);
+    }
+    fixture_ok(x);
+}
+
+static void a_holder_set_aside_later_changes_no_target(void **arg)
+{
+    struct fixture *x = *arg;
+
+    fixture_enrolled(x);
+    until_catch_up(x, DB2, DB4);
+    fixture_step(x, STEP_PROMOTE);
+    fixture_ok(x);
+    fixture_step(x, STEP_ESTABLISH)->acker = DB3;
+    x->command.u.plan_step.set_aside = FSM_BIT(DB4);
+    fixture_ok(x);
+    assert_string_equal(fixture_plan(x)->target, "0-1-101");
+}
+
 static void a_holder_of_a_tail_can_be_left(void **arg)
 {
     struct fixture *x = *arg;
@@ -260,6 +304,13 @@ static void others_may_begin_degraded_and_say_so(void **arg)
     assert_int_equal(fixture_shop(x)->reigns[0].k, 0);
     assert_int_equal(fixture_shop(x)->reigns[0].ackers, 0);
     assert_non_null(fixture_event(x, "reign.degraded"));
+    fixture_step(x, STEP_ESTABLISH)->acker = DB4; /* One came back; then it is gone again. */
+    fixture_ok(x);
+    assert_int_equal(fixture_shop(x)->reigns[0].k, 1);
+    fixture_step(x, STEP_ESTABLISH);
+    fixture_ok(x);
+    assert_int_equal(fixture_shop(x)->reigns[0].k, 0);
+    assert_int_equal(fixture_shop(x)->reigns[0].ackers, FSM_BIT(DB4));
     (void)TEXT_COPY(fixture_step(x, STEP_OPEN)->target, "0-2-101");
     fixture_ok(x);
     assert_false(fixture_shop(x)->reigns[0].lossless);
@@ -309,6 +360,7 @@ static void open_makes_the_master(void **arg)
 {
     struct fixture *x = *arg;
     const struct fsm_cluster *c;
+    uint64_t token;
 
     fixture_enrolled(x);
     fixture_failover_until(x, STEP_REPOINT);
@@ -323,10 +375,13 @@ static void open_makes_the_master(void **arg)
     assert_non_null(strstr(c->servers[DB1].reason, "do not open it"));
     assert_non_null(strstr(c->servers[DB1].reason, "epoch 2"));
     assert_int_equal(fsm_reign_current(c)->master, DB2);
+    token = c->plan;
     fixture_step(x, STEP_DONE);
     fixture_ok(x);
     assert_int_equal(c->plan, 0);
     assert_int_equal(c->reigns_n, 1);
+    assert_int_equal(fsm_plan_find(x->state, token)->state, PLAN_STATE_FINISHED);
+    assert_int_equal(fsm_plan_find(x->state, token)->ended.us, (int64_t)x->index * 1000);
     assert_string_equal(fixture_last_event(x)->kind, "plan.done");
 }
 
@@ -369,6 +424,7 @@ static void ends_are_checked(void **arg)
     fixture_ok(x);
     assert_int_equal(fsm_plan_find(x->state, token)->state, PLAN_STATE_ABORTED);
     assert_string_equal(fsm_plan_find(x->state, token)->reason, "db3 does not attach");
+    assert_int_equal(fsm_plan_find(x->state, token)->ended.us, (int64_t)x->index * 1000);
     assert_string_equal(fixture_last_event(x)->kind, "plan.aborted");
     fixture_end(x, PLAN_STATE_FAILED)->token = token;
     fixture_refused(x, FSM_STALE, "does not run");
@@ -479,6 +535,41 @@ static void failures_of_one_candidate_do_not_fill_the_list(void **arg)
     assert_int_equal(r->ackers, FSM_BIT(DB3) | FSM_BIT(DB4)); /* Both may still acknowledge for db2. */
 }
 
+/* Fails a failover to db2 in OPEN, with 'acker'. */
+static void fail_in_open(struct fixture *x, uint8_t acker)
+{
+    fixture_failover_until(x, STEP_PROMOTE);
+    fixture_step(x, STEP_ESTABLISH)->acker = acker;
+    fixture_ok(x);
+    (void)TEXT_COPY(fixture_step(x, STEP_OPEN)->target, "0-2-101");
+    fixture_ok(x);
+    fixture_end(x, PLAN_STATE_FAILED);
+    fixture_ok(x);
+}
+
+static void two_reigns_of_one_server_count_as_the_weaker(void **arg)
+{
+    struct fixture *x = *arg;
+    const struct fsm_reign *r;
+
+    fixture_enrolled(x);
+    r = &fixture_shop(x)->reigns[1];
+    fail_in_open(x, DB3);
+    assert_int_equal(r->k, 1);
+    fail_in_open(x, FSM_SERVER_NONE); /* It may be open without semi-sync now. */
+    assert_int_equal(r->k, 0);
+    assert_int_equal(r->ackers, FSM_BIT(DB3));
+    assert_false(r->lossless);
+    fixture_failover_until(x, STEP_ESTABLISH); /* Nothing proves that this changed. */
+    fixture_end(x, PLAN_STATE_FAILED);
+    fixture_ok(x);
+    assert_int_equal(r->k, 0);
+    fail_in_open(x, DB4); /* The reign row was acknowledged: semi-sync is on again. */
+    assert_int_equal(r->k, 1);
+    assert_true(r->lossless);
+    assert_int_equal(r->ackers, FSM_BIT(DB3) | FSM_BIT(DB4));
+}
+
 /* Fails a failover to 'to' in ESTABLISH, or stops before it when that is refused. */
 static enum fsm_code fail_in_establish(struct fixture *x, uint8_t to)
 {
@@ -551,6 +642,8 @@ int main(void)
         FSM_TEST(only_an_operator_accepts_loss),
         FSM_TEST(the_choice_is_checked),
         FSM_TEST(a_holder_of_acknowledged_writes_stays),
+        FSM_TEST(only_accepted_loss_leaves_that_holder),
+        FSM_TEST(a_holder_set_aside_later_changes_no_target),
         FSM_TEST(a_holder_of_a_tail_can_be_left),
         FSM_TEST(establish_lists_the_reign_first),
         FSM_TEST(establish_takes_the_acker_of_its_own_command),
@@ -566,6 +659,7 @@ int main(void)
         FSM_TEST(a_superseded_candidate_can_be_chosen_again),
         FSM_TEST(a_reign_that_never_opened_can_be_revoked),
         FSM_TEST(failures_of_one_candidate_do_not_fill_the_list),
+        FSM_TEST(two_reigns_of_one_server_count_as_the_weaker),
         FSM_TEST(reigns_are_limited),
         FSM_TEST(a_failure_while_repointing_only_ends),
     };

@@ -14,6 +14,12 @@ static void begin_gives_token_epoch_and_first_step(void **arg)
     assert_int_equal(p->token, x->index);
     assert_int_equal(x->result.value, x->index);
     assert_int_equal(p->epoch, 2);
+    assert_int_equal(p->from, DB1);
+    assert_int_equal(p->to, DB2);
+    assert_int_equal(p->acker, DB3);
+    assert_int_equal(p->holder, FSM_SERVER_NONE);
+    assert_int_equal(p->started.us, (int64_t)x->index * 1000);
+    assert_int_equal(p->ended.us, 0);
     assert_int_equal(fixture_shop(x)->epoch_used, 2);
     assert_int_equal(fixture_shop(x)->epoch, 1);
     assert_int_equal(p->step, STEP_REVOKE);
@@ -192,6 +198,10 @@ static void running_plans_are_never_overwritten(void **arg)
         x->command.u.plan_end.token = x->result.value;
         x->command.kind = CMD_PLAN_END;
         x->command.u.plan_end.state = PLAN_STATE_FAILED;
+        (void)TEXT_COPY(x->command.u.plan_end.reason, "again");
+        assert_string_equal(fsm_plan_find(x->state, x->result.value)->reason, ""); /* Nothing of the old slot. */
+        assert_int_equal(fsm_plan_find(x->state, x->result.value)->ended.us, 0);
+        assert_int_equal(fsm_plan_find(x->state, x->result.value)->from, FSM_SERVER_NONE);
         fixture_ok(x);
     }
     assert_non_null(fsm_plan_find(x->state, token));
@@ -419,6 +429,26 @@ static void enrolment_tried_again_keeps_earlier_ackers(void **arg)
     assert_int_equal(fixture_shop(x)->reigns[0].ackers, FSM_BIT(DB2) | FSM_BIT(DB3));
 }
 
+static void reigns_of_failed_enrolments_are_limited(void **arg)
+{
+    struct fixture *x = *arg;
+    struct fsm_cluster_spec *spec = fixture_spec(x, true);
+
+    fixture_server(spec, "db5", "127.0.0.1:3305", ROLE_REPLICA);
+    fixture_ok(x);
+    for (uint8_t i = 0; i < 5; i++) {
+        fixture_begin(x, PLAN_ENROL)->to = i;
+        x->command.u.plan_begin.acker = FSM_SERVER_NONE;
+        fixture_ok(x);
+        (void)TEXT_COPY(fixture_prepare(x)->identity[4], "identity-5");
+        if (i == FSM_REIGNS_MAX) break;
+        fixture_ok(x);
+        fixture_end(x, PLAN_STATE_FAILED);
+        fixture_ok(x);
+    }
+    fixture_refused(x, FSM_FULL, "4 reigns");
+}
+
 /* --- invariants: each broken by hand is named --- */
 
 #define BREAKS(x, change, expected)                                                                                   \
@@ -439,6 +469,23 @@ static void broken_states_are_noticed(void **arg)
     struct fixture *x = *arg;
 
     fixture_enrolled(x);
+    BREAKS(x, c->name[0] = '\0', "a cluster has a name");
+    BREAKS(x, c->durability = fsm_durability_count, "durability");
+    BREAKS(x, c->flavour = fsm_flavour_none, "flavour");
+    BREAKS(x, memset(c->group, 'x', FSM_NAME_SIZE), "texts end");
+    BREAKS(x, c->servers[DB3].name[0] = '\0', "a server has a name");
+    BREAKS(x, c->servers[DB3].role = fsm_role_none, "a server has a role");
+    BREAKS(x, c->servers[DB3].declared = fsm_role_count, "a server has a role");
+    BREAKS(x, x->state->plans[0].cluster = 9, "a plan has a cluster");
+    BREAKS(x, x->state->plans[0].kind = fsm_plan_kind_count, "kind and state");
+    BREAKS(x, x->state->plans[0].state = fsm_plan_state_none, "kind and state");
+    BREAKS(x, x->state->plans[0].fence = fsm_fence_count, "fence is known");
+    BREAKS(x, x->state->plans[0].to = 4, "servers exist");
+    BREAKS(x, x->state->plans[0].revoked = FSM_BIT(4), "servers exist");
+    BREAKS(x, x->state->plans[0].found[4].set = true, "finding has a server");
+    BREAKS(x, memset(x->state->plans[0].target, 'x', FSM_GTID_SIZE), "texts end");
+    BREAKS(x, memset(x->state->plans[0].found[0].executed, 'x', FSM_GTID_SIZE), "texts end");
+    BREAKS(x, memset(x->state->events[0].text, 'x', FSM_TEXT_SIZE), "texts end");
     BREAKS(x, c->plan = 77, "plan runs");
     BREAKS(x, c->plan = x->state->plans[0].token, "plan");
     BREAKS(x, c->epoch = 5, "in order");
@@ -467,6 +514,9 @@ static void broken_states_are_noticed(void **arg)
     fixture_failover_until(x, STEP_OPEN);
     BREAKS(x, x->state->plans[1].acker = DB4, "before it attaches");
     BREAKS(x, x->state->plans[1].acker = FSM_SERVER_NONE; c->durability = DURABILITY_LOSSLESS, "with an acker (A5)");
+    BREAKS(x, x->state->plans[1].from = x->state->plans[1].to, "has two servers");
+    BREAKS(x, x->state->plans[1].from = FSM_SERVER_NONE, "has two servers");
+    BREAKS(x, c->reigns[0].token = 0; c->reigns[0].master = DB4, "before it opens");
     BREAKS(x, c->reigns[0].epoch = 1, "current reign is the master's");
     BREAKS(x, c->reigns_n = 2; c->reigns[1] = x->state->plans[1].past[0], "older reigns (S1");
 }
@@ -495,6 +545,7 @@ int main(void)
         FSM_TEST(enrolment_needs_the_masters_identity),
         FSM_TEST(enrolment_without_acker_is_told),
         FSM_TEST(enrolment_tried_again_keeps_earlier_ackers),
+        FSM_TEST(reigns_of_failed_enrolments_are_limited),
         FSM_TEST(broken_states_are_noticed),
     };
 

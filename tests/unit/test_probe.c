@@ -58,7 +58,11 @@ static void test_states_of_a_channel(void **state)
 {
     (void)state;
     static const struct { const char *text; enum view_io io; } cases[] = {
-        {"Yes", VIEW_IO_YES}, {"No", VIEW_IO_NO}, {"Connecting", VIEW_IO_CONNECTING}, {"Preparing", VIEW_IO_CONNECTING}};
+        {"Yes", VIEW_IO_YES},
+        {"No", VIEW_IO_NO},
+        {"Connecting", VIEW_IO_CONNECTING},
+        {"Preparing", VIEW_IO_CONNECTING},
+    };
     struct answer_server s = answer_replica();
 
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
@@ -91,7 +95,8 @@ static void test_receive_mark(void **state)
     s.now = "1795226999.0";
     assert_int_equal(read_answer(&s), VIEW_OK);
     assert_true(facts.channels[0].receive_mark == mark);
-    const char **cells[] = {&s.channels[0].heartbeats, &s.channels[0].log_pos, &s.channels[0].received, &s.channels[0].log};
+    struct answer_channel *c = &s.channels[0];
+    const char **cells[] = {&c->heartbeats, &c->log_pos, &c->received, &c->log};
     for (size_t i = 0; i < ARRAY_LEN(cells); i++) {
         const char *old = *cells[i];
         *cells[i] = "0-1-101";
@@ -229,8 +234,9 @@ static void test_failures(void **state)
     (void)state;
     static const struct { enum db_status status; unsigned code; enum view_outcome outcome; } cases[] = {
         {DB_REFUSED, 2003, VIEW_REFUSED},     {DB_UNREACHABLE, 2005, VIEW_UNREACHABLE}, {DB_LOST, 2013, VIEW_LOST},
-        {DB_CANCELED, 0, VIEW_LOST},          {DB_TIMED_OUT, 0, VIEW_TIMED_OUT},        {DB_ERROR, 1045, VIEW_LOGIN_REFUSED},
-        {DB_ERROR, 1698, VIEW_LOGIN_REFUSED}, {DB_ERROR, 4151, VIEW_LOGIN_REFUSED},     {DB_ERROR, 1040, VIEW_TOO_MANY},
+        {DB_CANCELED, 0, VIEW_LOST},          {DB_TIMED_OUT, 0, VIEW_TIMED_OUT},
+        {DB_ERROR, 1045, VIEW_LOGIN_REFUSED}, {DB_ERROR, 1698, VIEW_LOGIN_REFUSED},
+        {DB_ERROR, 4151, VIEW_LOGIN_REFUSED}, {DB_ERROR, 1040, VIEW_TOO_MANY},
         {DB_ERROR, 1203, VIEW_TOO_MANY},      {DB_ERROR, 1227, VIEW_FAILED},            {DB_ERROR, 1142, VIEW_FAILED},
     };
 

@@ -63,8 +63,8 @@ static const char *const rig_accounts[] = {
     "GRANT SLAVE MONITOR ON *.* TO 'regent'@'%'",
     "GRANT SELECT ON regent.* TO 'regent'@'%'",
     "CREATE USER 'regent-control'@'%' IDENTIFIED BY 'control-secret'",
-    "GRANT RELOAD, PROCESS, CONNECTION ADMIN, READ_ONLY ADMIN, BINLOG ADMIN, REPLICATION MASTER ADMIN, REPLICATION SLAVE ADMIN,"
-    " SLAVE MONITOR ON *.* TO 'regent-control'@'%'",
+    "GRANT RELOAD, PROCESS, CONNECTION ADMIN, READ_ONLY ADMIN, BINLOG ADMIN, REPLICATION MASTER ADMIN,"
+    " REPLICATION SLAVE ADMIN, SLAVE MONITOR ON *.* TO 'regent-control'@'%'",
     "GRANT CREATE, SELECT, INSERT, UPDATE ON regent.* TO 'regent-control'@'%'",
     "CREATE USER 'regent-replication'@'%' IDENTIFIED BY 'replication-secret'",
     "GRANT REPLICATION SLAVE ON *.* TO 'regent-replication'@'%'",
@@ -85,7 +85,7 @@ static void nap_ms(unsigned ms)
     while (nanosleep(&t, &t) != 0 && errno == EINTR) continue;
 }
 
-/* --- processes ------------------------------------------------------------------------------------------------------ */
+/* --- processes --- */
 
 static pid_t rig_spawn(char *const argv[], const char *log)
 {
@@ -124,14 +124,6 @@ static uint16_t free_port(void)
     return ntohs(a.sin_port);
 }
 
-static void rig_kill(struct rig_server *s)
-{
-    if (s->pid <= 0) return;
-    kill(s->pid, SIGKILL);
-    while (waitpid(s->pid, NULL, 0) < 0 && errno == EINTR) continue;
-    s->pid = 0;
-}
-
 static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
 {
     (void)st;
@@ -140,7 +132,7 @@ static int remove_one(const char *path, const struct stat *st, int type, struct 
     return remove(path);
 }
 
-/* --- sessions ------------------------------------------------------------------------------------------------------- */
+/* --- sessions --- */
 
 static void session_forget(struct session *c)
 {
@@ -162,6 +154,16 @@ static void session_end(struct session *c)
     if (c->my != NULL) mysql_close(c->my);
     c->my = NULL;
     session_forget(c);
+}
+
+static void rig_kill(struct rig_server *s)
+{
+    if (s->pid <= 0) return;
+    kill(s->pid, SIGKILL);
+    while (waitpid(s->pid, NULL, 0) < 0 && errno == EINTR) continue;
+    s->pid = 0;
+    s->locked = false;
+    session_end(&s->control);
 }
 
 static bool session_begin(struct session *c, const struct rig_server *s, const char *user, const char *password)
@@ -294,7 +296,7 @@ static void rig_await(struct rig_server *s, const char *sql, const char *value)
     }
 }
 
-/* --- servers -------------------------------------------------------------------------------------------------------- */
+/* --- servers --- */
 
 static void rig_launch(struct rig_server *s, const char *extra)
 {
@@ -342,13 +344,14 @@ static void rig_make(struct rig_server *s, unsigned id, const char *extra)
 
 static void rig_follow(struct rig_server *s, const struct rig_server *source, bool is_acker)
 {
-    rig_sql(s, "SET GLOBAL rpl_semi_sync_slave_enabled=%d; CHANGE MASTER TO MASTER_HOST='127.0.0.1', MASTER_PORT=%u, MASTER_SSL=0,"
+    rig_sql(s, "SET GLOBAL rpl_semi_sync_slave_enabled=%d; CHANGE MASTER TO MASTER_HOST='127.0.0.1', MASTER_PORT=%u,"
+               " MASTER_SSL=0,"
                " MASTER_USER='regent-replication', MASTER_PASSWORD='replication-secret', MASTER_USE_GTID=slave_pos,"
                " MASTER_HEARTBEAT_PERIOD=0.25, MASTER_CONNECT_RETRY=1; START SLAVE",
             is_acker, source->port);
 }
 
-/* --- verbs ---------------------------------------------------------------------------------------------------------- */
+/* --- verbs --- */
 
 static struct verb rig_verb(enum verb_kind kind, const struct rig_server *s, uint64_t token)
 {
@@ -436,7 +439,7 @@ static struct verb_outcome rig_refuse(struct rig_server *s, const struct verb *v
     return o;
 }
 
-/* --- life ----------------------------------------------------------------------------------------------------------- */
+/* --- life --- */
 
 static int rig_setup_template(void **state)
 {
@@ -498,7 +501,6 @@ static int rig_stop(void **state)
     (void)state;
     for (unsigned i = 0; i < RIG_SERVERS; i++) {
         struct rig_server *s = &rig.s[i];
-        session_end(&s->control);
         rig_kill(s);
         if (s->dir[0] != '\0') (void)nftw(s->dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
         s->dir[0] = '\0';
