@@ -160,7 +160,7 @@ static void on_frame(void *arg, struct stream *stream, const struct frame_header
     }
     struct client_answer answer = {.code = CLIENT_USAGE};
     struct text text = TEXT_ON(answer.text);
-    text_addf(&text, "the manager does not understand the request (%s): is regent of another version than regentd?", e.text);
+    text_addf(&text, "the manager does not understand the request (%s): is regent of another version?", e.text);
     send_answer(client, &answer);
 }
 

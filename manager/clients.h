@@ -1,11 +1,11 @@
 /* The client server: connections of `regent` over TCP and the Unix socket.
  *
- * Happy path: a request frame is decoded; reads of the group's state wait for a Raft barrier; manager/answer.c makes the
- * answer, or the command to propose; the answer goes back with the request's id. `events --follow` keeps its connection and
- * is served in each round. Failure modes: not the leader (redirected); the outcome of a proposal is unknown (told so: the
- * client repeats with the same request id); bytes that are no request (answered with CLIENT_USAGE, closed); more than
- * CLIENTS_MAX connections (the newest is refused); the client goes away while its request runs (the answer is dropped).
- * Loop thread only. */
+ * Happy path: a request frame is decoded; reads of the group's state wait for a Raft barrier; manager/answer.c
+ * makes the answer, or the command to propose; the answer goes back with the request's id. `events --follow` keeps
+ * its connection and is served in each round. Failure modes: not the leader (redirected); the outcome of a proposal
+ * is unknown (told so: the client repeats with the same request id); bytes that are no request (answered with
+ * CLIENT_USAGE, closed); more than CLIENTS_MAX connections (the newest is refused); the client goes away while its
+ * request runs (the answer is dropped). Loop thread only. */
 #ifndef REGENT_MANAGER_CLIENTS_H
 #define REGENT_MANAGER_CLIENTS_H
 

@@ -47,15 +47,15 @@ static void on_apply(void *arg, uint64_t index, const void *data, size_t size)
     if (rc != 0 && rc != -ENOTSUP) {
         char base[ERR_TEXT_SIZE];
         struct text text = TEXT_ON(base);
-        text_addf(&text, "the Raft log is corrupt at index %llu (%s): wipe this node's data directory and add it again under a "
-                         "new id", (unsigned long long)index, e.text);
+        text_addf(&text, "the Raft log is corrupt at index %llu (%s): wipe this node's data directory and add it again"
+                         " under a new id", (unsigned long long)index, e.text);
         c->hooks.fatal(c->hooks.arg, base);
         return;
     }
     fsm_apply(c->state, index, &c->command, &result);
     if (result.code != FSM_OK)
-        log_info("fsm.refused", "index=%llu kind=%d code=%s text=\"%s\"", (unsigned long long)index, (int)c->command.kind,
-                 fsm_code_name(result.code), result.text);
+        log_info("fsm.refused", "index=%llu kind=%d code=%s text=\"%s\"", (unsigned long long)index,
+                 (int)c->command.kind, fsm_code_name(result.code), result.text);
     keep_result(c, &c->command.id, &result);
     c->hooks.applied(c->hooks.arg);
 }
@@ -106,8 +106,8 @@ struct consensus *consensus_start(struct uv_loop_s *loop, const struct raft_node
     }
     c->hooks = *hooks;
     fsm_init(c->state);
-    struct raft_node_hooks node_hooks = {
-        .arg = c, .apply = on_apply, .snapshot = on_snapshot, .restore = on_restore, .wake = on_wake, .fatal = on_fatal};
+    struct raft_node_hooks node_hooks = {.arg = c, .apply = on_apply, .snapshot = on_snapshot, .restore = on_restore,
+                                         .wake = on_wake, .fatal = on_fatal};
     c->node = raft_node_start(loop, config, &node_hooks, e);
     if (c->node) return c;
     consensus_free(c);
@@ -147,7 +147,8 @@ static void on_proposed(void *arg, int status, uint64_t index)
     free(p);
 }
 
-int consensus_propose(struct consensus *consensus, const struct fsm_command *command, port_proposed_fn *done, void *arg)
+int consensus_propose(struct consensus *consensus, const struct fsm_command *command, port_proposed_fn *done,
+                      void *arg)
 {
     void *data = NULL;
     size_t size = 0;

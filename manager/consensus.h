@@ -1,9 +1,9 @@
 /* The replicated state, between raft/ (bytes) and fsm/ (meaning): fills ports.consensus.
  *
- * Happy path: a command is encoded and proposed; when it is committed, raft/ calls back with its bytes, they are decoded
- * and applied, the result is kept for the proposer, whose callback runs in the same round. Failure modes: leadership lost
- * (-EIO, outcome unknown); a command of a newer version is refused by code, never guessed; bytes that do not decode
- * mean that the log is corrupt: the process ends with a text. Loop thread only. */
+ * Happy path: a command is encoded and proposed; when it is committed, raft/ calls back with its bytes, they are
+ * decoded and applied, the result is kept for the proposer, whose callback runs in the same round. Failure modes:
+ * leadership lost (-EIO, outcome unknown); a command of a newer version is refused by code, never guessed; bytes
+ * that do not decode mean that the log is corrupt: the process ends with a text. Loop thread only. */
 #ifndef REGENT_MANAGER_CONSENSUS_H
 #define REGENT_MANAGER_CONSENSUS_H
 
@@ -25,7 +25,8 @@ struct consensus *consensus_start(struct uv_loop_s *loop, const struct raft_node
 struct raft_node *consensus_node(struct consensus *consensus);
 const struct fsm_state *consensus_state(const struct consensus *consensus);
 /* As ports.consensus.propose. */
-int consensus_propose(struct consensus *consensus, const struct fsm_command *command, port_proposed_fn *done, void *arg) MUST_CHECK;
+int consensus_propose(struct consensus *consensus, const struct fsm_command *command, port_proposed_fn *done,
+                      void *arg) MUST_CHECK;
 /* True while this manager is leader and has applied a barrier of its term. */
 bool consensus_is_established(const struct consensus *consensus, uint64_t *term);
 /* Stops the node; 'closed' runs on the loop; then consensus_free(). */

@@ -1,12 +1,13 @@
 /* Leader driver: runs the pure planner for every cluster while this manager leads, and carries out what it says.
  *
  * Reaches the world only through manager/ports.h, manager/observe.h and manager/execute.h. Happy path: something
- * changed (an observation, an outcome, the replicated state) or a wake time passed; plan_step() is asked; its command is
- * proposed, or its verbs go to the executor. Failure modes:
+ * changed (an observation, an outcome, the replicated state) or a wake time passed; plan_step() is asked; its
+ * command is proposed, or its verbs go to the executor. Failure modes:
  * - the outcome of a proposal is unknown: the replicated state is read again, the planner decides anew (commands name
  *   the token and step that they end, so one that did commit makes its repetition stale);
  * - this manager is deposed: verbs are cancelled, outcomes forgotten;
- * - the loop stood still for more than a second, or the clock jumped: that round diagnoses and does not act (DESIGN §4.5).
+ * - the loop stood still for more than a second, or the clock jumped: that round diagnoses and does not act (DESIGN
+ *   §4.5).
  * All functions run on the loop thread. */
 #ifndef REGENT_MANAGER_DRIVER_H
 #define REGENT_MANAGER_DRIVER_H

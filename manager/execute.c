@@ -81,9 +81,9 @@ static struct cluster_seats *seats_of(struct execute *x, uint8_t cluster)
 
 static bool verb_is_same(const struct verb *a, const struct verb *b)
 {
-    return a->kind == b->kind && a->token == b->token && a->step == b->step && a->is_acker == b->is_acker &&
-           a->source_port == b->source_port && text_equal(a->source_host, b->source_host) &&
-           text_equal(a->target, b->target);
+    return a->kind == b->kind && a->token == b->token && a->step == b->step && a->k == b->k &&
+           a->is_acker == b->is_acker && a->source_port == b->source_port &&
+           text_equal(a->source_host, b->source_host) && text_equal(a->target, b->target);
 }
 
 /* --- ending ---------------------------------------------------------------------------------------------------- */
@@ -172,7 +172,7 @@ static void seat_begin(struct seat *s, const struct verb *verb)
     s->sent_n = 0;
     s->began_at = now_of(x);
     if (!x->ports->servers.replication_account(x->ports->ctx, verb->cluster, &user, &password)) {
-        seat_fail(s, VERB_STATE_FAILED, "the replication account of the cluster cannot be read on this manager: see its log");
+        seat_fail(s, VERB_STATE_FAILED, "the replication account cannot be read on this manager: see its log");
         return;
     }
     verb_begin(s->run, verb, state->clusters[verb->cluster].flavour, user, password);

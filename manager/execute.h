@@ -4,7 +4,8 @@
  * carries them to the server and back. Happy path: execute_verb() prepares a run, execute_run() sends its statement,
  * the answer is judged, the next is sent, until the outcome is complete; the driver reads it. Failure modes:
  * - the session is lost, or the verb's deadline passes, after something was sent: outcome UNKNOWN, session dropped;
- * - the server cannot be reached: FAILED, nothing was sent; asked again, it is tried again after a short, growing pause;
+ * - the server cannot be reached: FAILED, nothing was sent; asked again, it is tried again after a short, growing
+ *   pause;
  * - the verb asked for is not the one that runs (the plan went on, a new leader's plan): the old one is cancelled.
  * All functions run on the loop thread. */
 #ifndef REGENT_MANAGER_EXECUTE_H

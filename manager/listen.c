@@ -151,11 +151,13 @@ static void on_connection(uv_stream_t *server, int status)
     if (status != 0 || l->closing) return;
     uv_stream_t *stream = malloc(local ? sizeof(uv_pipe_t) : sizeof(uv_tcp_t));
     MUST(stream); /* A few hundred bytes. */
-    int rc = local ? uv_pipe_init(server->loop, (uv_pipe_t *)stream, 0) : uv_tcp_init(server->loop, (uv_tcp_t *)stream);
+    int rc;
+    if (local) rc = uv_pipe_init(server->loop, (uv_pipe_t *)stream, 0);
+    else rc = uv_tcp_init(server->loop, (uv_tcp_t *)stream);
     MUST(rc == 0);
     rc = uv_accept(server, stream);
     if (rc != 0) {
-        log_limited(LOG_LEVEL_WARN, "listen.accept", "text=\"a connection could not be accepted: %s\"", uv_strerror(rc));
+        log_limited(LOG_LEVEL_WARN, "listen.accept", "text=\"a connection was not accepted: %s\"", uv_strerror(rc));
         uv_close((uv_handle_t *)stream, stream_freed);
         return;
     }
@@ -187,12 +189,13 @@ static int bind_tcp(struct listen *l, const char *address, struct err *e)
     struct sockaddr_storage to;
     if (config_split_address(address, host, sizeof host, &port) != 0)
         return err_set(e, -EINVAL, "listen address '%s' is not host:port", address);
-    if (uv_ip4_addr(host, port, (struct sockaddr_in *)&to) != 0 && uv_ip6_addr(host, port, (struct sockaddr_in6 *)&to) != 0)
+    if (uv_ip4_addr(host, port, (struct sockaddr_in *)&to) != 0 &&
+        uv_ip6_addr(host, port, (struct sockaddr_in6 *)&to) != 0)
         return err_set(e, -EINVAL, "listen address '%s' needs a numeric IP address, as 127.0.0.1:7401", address);
     int rc = open_tcp(&l->tcp, (struct sockaddr *)&to);
     if (rc == -EADDRINUSE)
-        return err_set(e, rc, "listen address %s is taken by another process: stop it (ss -ltnp shows it) or give this node "
-                              "another port in 'listen' and in everybody's 'group'", address);
+        return err_set(e, rc, "listen address %s is taken by another process: stop it (ss -ltnp shows it) or give this"
+                              " node another port in 'listen' and in everybody's 'group'", address);
     if (rc != 0) return err_set(e, rc, "cannot listen on %s: %s", address, uv_strerror(rc));
     return 0;
 }
@@ -211,11 +214,14 @@ static bool path_answers(const char *path)
 
 static int bind_path(struct listen *l, const char *path, struct err *e)
 {
-    if (!TEXT_COPY(l->path, path)) return err_set(e, -ENAMETOOLONG, "socket path %s is longer than 107 characters", path);
+    if (!TEXT_COPY(l->path, path))
+        return err_set(e, -ENAMETOOLONG, "socket path %s is longer than 107 characters", path);
     struct stat st;
     if (lstat(path, &st) == 0) {
-        if (!S_ISSOCK(st.st_mode)) return err_set(e, -EEXIST, "socket path %s exists and is not a socket: remove it or choose another", path);
-        if (path_answers(path)) return err_set(e, -EADDRINUSE, "another regentd answers on socket %s: stop it or choose another path", path);
+        if (!S_ISSOCK(st.st_mode))
+            return err_set(e, -EEXIST, "socket path %s exists and is not a socket: remove it or choose another", path);
+        if (path_answers(path))
+            return err_set(e, -EADDRINUSE, "another regentd answers on socket %s: stop it or use another path", path);
         unlink(path);
     }
     int rc = uv_pipe_bind(&l->pipe, path);

@@ -9,10 +9,10 @@
 #include "mysql/probe.h"
 
 enum {
-    OBSERVE_FAST_MS = 20,        /* Between probes while something is suspicious: DESIGN §8, "refused twice, 20 ms apart". */
+    OBSERVE_FAST_MS = 20,        /* While something is suspicious: DESIGN §8, "refused twice, 20 ms apart". */
     OBSERVE_SLOW_MS = 200,       /* When it stays suspicious for long. */
     OBSERVE_FAST_FOR_MS = 10000, /* How long a suspicion may be probed at the fast rate. */
-    VIEW_HEARD_MS = 2000,        /* A manager that pushed nothing for so long is not heard (at least four probe periods). */
+    VIEW_HEARD_MS = 2000,        /* A manager that pushed nothing for so long (and four probes) is not heard. */
 };
 
 struct observe_server {

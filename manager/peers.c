@@ -116,7 +116,8 @@ static bool leader_sockaddr(const struct peers *p, struct sockaddr_storage *to)
     char host[256];
     uint16_t port;
     if (config_split_address(p->leader_address, host, sizeof host, &port) != 0) return false;
-    return uv_ip4_addr(host, port, (struct sockaddr_in *)to) == 0 || uv_ip6_addr(host, port, (struct sockaddr_in6 *)to) == 0;
+    return uv_ip4_addr(host, port, (struct sockaddr_in *)to) == 0 ||
+           uv_ip6_addr(host, port, (struct sockaddr_in6 *)to) == 0;
 }
 
 static void dial(struct peers *p)
@@ -161,7 +162,8 @@ void peers_run(struct peers *peers, const struct raft_node_status *status)
     peers->id = status->id;
     peers->term = status->term;
     uint64_t wanted = status->leader_id == status->id ? 0 : status->leader_id;
-    if (wanted == peers->leader_id && (wanted == 0 || text_equal(peers->leader_address, status->leader_address))) return;
+    bool is_same = text_equal(peers->leader_address, status->leader_address);
+    if (wanted == peers->leader_id && (wanted == 0 || is_same)) return;
     hang_up(peers);
     peers->leader_id = wanted;
     TEXT_COPY(peers->leader_address, status->leader_address);
@@ -185,7 +187,8 @@ void peers_push(struct peers *peers, const struct fsm_cluster *cluster, const st
     void *data = NULL;
     size_t size = 0;
     if (proto_observation_encode(o, &data, &size) != 0 || size > FRAME_BODY_MAX) {
-        log_limited(LOG_LEVEL_WARN, "peers.encode", "cluster=%s text=\"observations could not be encoded\"", cluster->name);
+        log_limited(LOG_LEVEL_WARN, "peers.encode", "cluster=%s text=\"observations could not be encoded\"",
+                    cluster->name);
         free(data);
         return;
     }
@@ -233,7 +236,8 @@ void peers_accept(struct peers *peers, struct uv_stream_s *stream)
     unsigned i = 0;
     while (i < PEERS_INCOMING_MAX && peers->incoming[i]) i++;
     if (i == PEERS_INCOMING_MAX || peers->stopping) {
-        log_limited(LOG_LEVEL_WARN, "peers.full", "text=\"more than %d managers are connected: one was refused\"", PEERS_INCOMING_MAX);
+        log_limited(LOG_LEVEL_WARN, "peers.full", "text=\"more than %d managers are connected: one was refused\"",
+                    PEERS_INCOMING_MAX);
         uv_close((uv_handle_t *)stream, refused_freed);
         return;
     }

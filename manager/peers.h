@@ -1,9 +1,9 @@
 /* Exchange of observations: each manager that does not lead keeps one connection to the leader and pushes what it sees.
  *
- * Happy path: a leader is known, the connection stands, peers_push() sends one frame a change. Failure modes: no leader,
- * or the connection ends (tried again every PEERS_RETRY_MS; observations are best effort, the newest wins); the leader
- * does not take what it is sent (frames are left out); a frame that does not decode (connection closed, logged).
- * Loop thread only. */
+ * Happy path: a leader is known, the connection stands, peers_push() sends one frame a change. Failure modes: no
+ * leader, or the connection ends (tried again every PEERS_RETRY_MS; observations are best effort, the newest wins);
+ * the leader does not take what it is sent (frames are left out); a frame that does not decode (connection closed,
+ * logged). Loop thread only. */
 #ifndef REGENT_MANAGER_PEERS_H
 #define REGENT_MANAGER_PEERS_H
 

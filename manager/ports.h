@@ -28,7 +28,8 @@ typedef void port_proposed_fn(void *arg, int status, const struct fsm_result *re
 struct ports_consensus {
     bool (*is_established)(void *ctx, uint64_t *term); /* Leader with a barrier of its term applied. */
     const struct fsm_state *(*state)(void *ctx);
-    /* Encodes and proposes once. status -EIO: unknown; propose again with the same request id, or read the state again. */
+    /* Encodes and proposes once. status -EIO: unknown; propose again with the same request id, or read the state
+     * again. */
     int (*propose)(void *ctx, const struct fsm_command *command, port_proposed_fn *done, void *arg);
 };
 

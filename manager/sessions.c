@@ -141,8 +141,8 @@ static int read_account(struct db_endpoint *to, const struct fsm_cluster *cluste
         rc = db_endpoint_read(to, cluster->defaults_file, cluster->group, &e);
     }
     if (rc != 0)
-        log_limited(LOG_LEVEL_ERR, "credentials.unreadable", "cluster=%s text=\"%s: this manager cannot log in to the cluster's "
-                    "servers until the file is there and readable\"", cluster->name, e.text);
+        log_limited(LOG_LEVEL_ERR, "credentials.unreadable", "cluster=%s text=\"%s: this manager cannot log in to the"
+                    " cluster's servers until the file is there and readable\"", cluster->name, e.text);
     return rc;
 }
 

@@ -42,13 +42,14 @@ void shell_arm(struct shell *s)
 /* Tells whoever reads the log who leads, once a change. */
 static void note_leader(struct shell *s, const struct raft_node_status *status)
 {
-    if (status->term == s->told_term && status->leader_id == s->told_leader && status->established == s->told_established) return;
+    bool is_same = status->leader_id == s->told_leader && status->established == s->told_established;
+    if (is_same && status->term == s->told_term) return;
     bool gained = status->established && !s->told_established;
     if (gained) log_info("raft.leader", "term=%llu text=\"this manager leads\"", (unsigned long long)status->term);
     else if (status->leader_id != s->told_leader && status->leader_id != 0 && status->leader_id != status->id)
         log_info("raft.follower", "term=%llu leader=%s", (unsigned long long)status->term, status->leader_address);
     else if (s->told_established && !status->established)
-        log_warn("raft.deposed", "term=%llu text=\"this manager does not lead any more\"", (unsigned long long)status->term);
+        log_warn("raft.deposed", "term=%llu text=\"this manager leads no more\"", (unsigned long long)status->term);
     s->told_term = status->term;
     s->told_leader = status->leader_id;
     s->told_established = status->established;

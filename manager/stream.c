@@ -80,7 +80,8 @@ static void free_unused(uv_handle_t *handle)
     free(handle);
 }
 
-struct stream *stream_take(struct uv_stream_s *handle, stream_frame_fn *on_frame, stream_closed_fn *on_closed, void *arg)
+struct stream *stream_take(struct uv_stream_s *handle, stream_frame_fn *on_frame, stream_closed_fn *on_closed,
+                           void *arg)
 {
     struct stream *s = calloc(1, sizeof *s);
     if (!s) {

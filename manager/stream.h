@@ -24,9 +24,11 @@ typedef void stream_closed_fn(void *arg, struct stream *stream, const char *why)
 
 /* Takes over an open uv stream whose memory came from malloc, and reads from it. Returns NULL when memory is out (then
  * 'handle' is closed and freed). 'arg' is kept. */
-struct stream *stream_take(struct uv_stream_s *handle, stream_frame_fn *on_frame, stream_closed_fn *on_closed, void *arg);
+struct stream *stream_take(struct uv_stream_s *handle, stream_frame_fn *on_frame, stream_closed_fn *on_closed,
+                           void *arg);
 
-/* Queues one frame (body copied). Returns 0, -EMSGSIZE, -ENOMEM, -EPIPE (closing), or -ENOBUFS when the queue is full. */
+/* Queues one frame (body copied). Returns 0, -EMSGSIZE, -ENOMEM, -EPIPE (closing), or -ENOBUFS when the queue is
+ * full. */
 int stream_send(struct stream *stream, const struct frame_header *header, const void *body) MUST_CHECK;
 
 /* Queues raw bytes, for a preamble. As stream_send(). */

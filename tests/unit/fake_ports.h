@@ -1,5 +1,5 @@
-/* A fake world behind manager/ports.h for the unit tests of observer, executor and driver: time stands still until it is
- * moved, requests and proposals are kept until the test answers them. */
+/* A fake world behind manager/ports.h for the unit tests of observer, executor and driver: time stands still until
+ * it is moved, requests and proposals are kept until the test answers them. */
 #ifndef REGENT_TEST_FAKE_PORTS_H
 #define REGENT_TEST_FAKE_PORTS_H
 
@@ -11,7 +11,7 @@
 #include "lib/base/text.h"
 #include "manager/ports.h"
 
-enum { FAKE_REQUESTS_MAX = 512, FAKE_DROPS_MAX = 64 };
+enum { FAKE_REQUESTS_MAX = 4096, FAKE_DROPS_MAX = 64 };
 
 struct fake_request {
     struct port_request request;
@@ -139,7 +139,8 @@ static inline void fake_cluster(struct fsm_state *state)
     c->epoch = c->epoch_used = 1;
     c->version = 1;
     c->reigns_n = 1;
-    c->reigns[0] = (struct fsm_reign){.epoch = 1, .master = 0, .k = 1, .ackers = FSM_BIT(1), .lossless = true, .since = "0-1-1"};
+    c->reigns[0] = (struct fsm_reign){
+        .epoch = 1, .master = 0, .k = 1, .ackers = FSM_BIT(1), .lossless = true, .since = "0-1-1"};
     state->index = 10;
 }
 
@@ -210,9 +211,11 @@ static inline unsigned fake_sent(const struct fake *f, uint8_t server, enum port
     return n;
 }
 
-static const struct db_result FAKE_REFUSED = {.status = DB_REFUSED, .code = 2002, .session_lost = true, .error = "refused"};
+static const struct db_result FAKE_REFUSED = {
+    .status = DB_REFUSED, .code = 2002, .session_lost = true, .error = "refused"};
 static const struct db_result FAKE_TIMED_OUT = {.status = DB_TIMED_OUT, .session_lost = true, .error = "timed out"};
 static const struct db_result FAKE_LOST = {.status = DB_LOST, .code = 2013, .session_lost = true, .error = "lost"};
-static const struct db_result FAKE_FULL = {.status = DB_ERROR, .code = 1040, .session_lost = true, .error = "Too many connections"};
+static const struct db_result FAKE_FULL = {
+    .status = DB_ERROR, .code = 1040, .session_lost = true, .error = "Too many connections"};
 
 #endif

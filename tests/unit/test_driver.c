@@ -8,6 +8,7 @@
 
 #include "fake_ports.h"
 #include "manager/driver.h"
+#include "probe_answer.h"
 
 static struct fake *f;
 static struct observe *o;
@@ -104,11 +105,38 @@ static void tell(uint64_t manager, bool dead)
     observe_receive(o, &t);
 }
 
-/* Two of three managers saw the process gone; this one saw nothing yet. */
+/* Answers this manager's own outstanding probes: the followers read well, the master is refused when 'dead'. */
+static void answer_probes(bool dead)
+{
+    for (uint8_t i = 0; i < 3; i++) {
+        struct answer_server a = answer_replica();
+        struct db_result result;
+        char id[8], identity[32];
+        snprintf(id, sizeof id, "%d", i + 1);
+        snprintf(identity, sizeof identity, "identity-%d", i);
+        a.server_id = id;
+        a.identity = identity;
+        a.channels[0].host = "127.0.0.1";
+        a.channels[0].port = "3301";
+        a.channels[0].io = dead ? "Connecting" : "Yes";
+        if (i == 0) {
+            a.channels_n = 0;
+            a.read_only = "0";
+            a.source_enabled = "1";
+            a.source_on = "ON";
+            a.clients = "1";
+        }
+        answer_make(&a, &result);
+        (void)fake_fail(f, i, PORT_PROBE, i == 0 && dead ? FAKE_REFUSED : result);
+    }
+}
+
+/* Two of three managers saw the process gone; this one began to see it. */
 static void tell_death(void)
 {
     tell(2, true);
     tell(3, true);
+    answer_probes(true);
 }
 
 static void a_majority_that_saw_the_death_begins_a_failover(void **state)
@@ -154,6 +182,7 @@ static void one_manager_alone_moves_nothing(void **state)
     for (int i = 0; i < 100; i++) {
         tell(2, true);
         tell(3, false);
+        answer_probes(false);
         round_of(20);
         if (f->proposal_open) assert_int_equal(f->proposal.kind, CMD_EVENT);
     }
@@ -262,6 +291,7 @@ static void a_verdict_without_a_plan_is_told_once(void **state)
     for (int i = 0; i < 300; i++) {
         tell(2, true);
         tell(3, false);
+        answer_probes(false);
         round_of(20);
         if (!f->proposal_open) continue;
         assert_string_equal(f->proposal.u.event.kind, "verdict");

@@ -1,4 +1,5 @@
-/* The listener and framed streams: what strangers may do to a manager's sockets (manager/listen.h, manager/stream.h). */
+/* The listener and framed streams: what strangers may do to a manager's sockets (manager/listen.h,
+ * manager/stream.h). */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
