@@ -289,9 +289,7 @@ static void a_verdict_without_a_plan_is_told_once(void **state)
     round_of(1);
     unsigned told = 0;
     for (int i = 0; i < 300; i++) {
-        tell(2, true);
-        tell(3, false);
-        answer_probes(false);
+        tell(2, true); /* And the third is not heard: fewer than a majority see it fail. */
         round_of(20);
         if (!f->proposal_open) continue;
         assert_string_equal(f->proposal.u.event.kind, "verdict");
