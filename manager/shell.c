@@ -10,6 +10,8 @@
 #include "lib/log.h"
 #include "mysql/db.h"
 
+enum { STOP_MS = 5000 };
+
 /* --- rounds ----------------------------------------------------------------------------------------------------- */
 
 static void on_idle(uv_idle_t *idle)
@@ -103,10 +105,20 @@ static void consensus_closed(void *arg)
     s->consensus_is_closed = true;
 }
 
+/* A thread that hangs in a name look-up must not keep the process: everything that matters is on disk by now. */
+static void on_last_resort(uv_timer_t *timer)
+{
+    struct shell *s = timer->data;
+    log_warn("regentd.stop", "text=\"some connections did not close within %d s: ending anyway\"", STOP_MS / 1000);
+    _exit(s->fatal ? 1 : 0);
+}
+
 void shell_stop(struct shell *s)
 {
     if (s->stopping) return;
     s->stopping = true;
+    uv_timer_start(&s->last_resort, on_last_resort, STOP_MS, 0);
+    uv_unref((uv_handle_t *)&s->last_resort);
     if (s->listen) listen_stop(s->listen);
     if (s->clients) clients_stop(s->clients);
     if (s->peers) peers_stop(s->peers);
@@ -134,6 +146,8 @@ static void init_handles(struct shell *s)
     uv_idle_init(&s->loop, &s->idle);
     uv_check_init(&s->loop, &s->check);
     uv_timer_init(&s->loop, &s->timer);
+    uv_timer_init(&s->loop, &s->last_resort);
+    s->last_resort.data = s;
     uv_signal_init(&s->loop, &s->sigint);
     uv_signal_init(&s->loop, &s->sigterm);
     s->idle.data = s->check.data = s->timer.data = s->sigint.data = s->sigterm.data = s;
@@ -219,6 +233,8 @@ int shell_run(const struct config *config, struct err *e)
     } else {
         shell_stop(s);
     }
+    uv_run(&s->loop, UV_RUN_DEFAULT);
+    uv_close((uv_handle_t *)&s->last_resort, last_closed);
     uv_run(&s->loop, UV_RUN_DEFAULT);
     if (rc == 0 && s->fatal) rc = err_set(e, -EIO, "%s", s->fatal_text);
     free_all(s);

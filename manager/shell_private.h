@@ -18,7 +18,7 @@ struct shell {
     uv_loop_t loop;
     uv_idle_t idle;
     uv_check_t check;
-    uv_timer_t timer;
+    uv_timer_t timer, last_resort;
     uv_signal_t sigint, sigterm;
     const struct config *config;
     struct ports ports;

@@ -49,10 +49,10 @@ struct guard {
  * timeout must be set to GUARD_TICK_MS: it is the least time between two messages to a peer that is taken for lost. */
 void guard_wrap(struct guard *g, struct raft *raft, unsigned heartbeat_ms);
 
-/* The connection to a peer has ended: makes libraft connect again at once, and, when the peer is our leader, brings the
+/* The connection to a peer has ended: makes libraft drop it and connect anew for its next message, and, when the peer is our leader, brings the
  * next election near: the first remaining voter at once, each further one three ticks later, so that they do not split
  * the vote. With pre-vote a false alarm changes nothing: the others, who hear the leader, refuse. */
-void guard_peer_lost(struct guard *g, raft_id id, const char *address);
+void guard_peer_lost(struct guard *g, raft_id id);
 
 /* True when the disk failed; g->text says how. Loop thread. */
 bool guard_failed(struct guard *g);

@@ -39,6 +39,9 @@ size_t handshake_size(const uint8_t from[HANDSHAKE_FIXED_SIZE]);
 /* Reads a whole handshake. False when its address is no printable text. */
 bool handshake_read(struct handshake *h, const uint8_t *from, size_t size);
 
+/* An address that can not be connected to. */
+#define TRANSPORT_NOWHERE "-"
+
 struct dial;
 struct greet;
 
@@ -51,8 +54,9 @@ struct transport_peer {
 struct transport {
     struct raft_uv_transport raft; /* What libraft uses; raft.impl is this struct. */
     struct uv_loop_s *loop;
-    /* The other side has closed a connection that we made: its process ended, or it did not want us. May be NULL. */
-    void (*on_lost)(void *arg, uint64_t id, const char *address);
+    /* The other side has closed a connection that libraft has from us: its process ended, or it did not want us. Must
+     * make libraft drop that connection. */
+    void (*on_lost)(void *arg, uint64_t id);
     void *arg;
     uint64_t id, group;
     char address[HANDSHAKE_ADDRESS_MAX + 1];

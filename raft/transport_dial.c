@@ -16,7 +16,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <uv.h>
 
 #include "lib/base/text.h"
@@ -28,7 +27,6 @@ struct link {
     uv_tcp_t tcp; /* First. 'data' is libraft's. */
     struct transport *t;
     raft_id id;
-    char address[HANDSHAKE_ADDRESS_MAX + 1];
 };
 
 struct dial {
@@ -98,13 +96,12 @@ static void on_link_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
 static void on_link_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 {
     const struct link *link = (const struct link *)stream;
-    int fd = -1;
     (void)buf;
     if (n >= 0) return;
     (void)uv_read_stop(stream);
-    /* So that the next write fails instead of vanishing. */
-    if (uv_fileno((uv_handle_t *)stream, &fd) == 0) (void)shutdown(fd, SHUT_RDWR);
-    if (!link->t->closing && link->t->on_lost != NULL) link->t->on_lost(link->t->arg, link->id, link->address);
+    /* libuv refuses writes after a read error (not after an end), and libraft would keep such a stream for ever: so
+     * 'on_lost' must make it drop the stream. */
+    if (!link->t->closing) link->t->on_lost(link->t->arg, link->id);
 }
 
 /* Answers libraft once. status 0 hands over the stream; else 'why' says what failed. */
@@ -226,6 +223,7 @@ int transport_connect(struct raft_uv_transport *raft, struct raft_uv_connect *re
 {
     struct transport *t = raft->impl;
     if (t->closing || t->dials_n >= TRANSPORT_DIALS_MAX) return RAFT_NOCONNECTION;
+    if (strcmp(address, TRANSPORT_NOWHERE) == 0) return RAFT_NOCONNECTION;
     struct dial *d = calloc(1, sizeof *d);
     struct link *link = calloc(1, sizeof *link);
     if (d == NULL || link == NULL || !TEXT_COPY(d->address, address) || uv_tcp_init(t->loop, &link->tcp) != 0) {
@@ -236,7 +234,6 @@ int transport_connect(struct raft_uv_transport *raft, struct raft_uv_connect *re
     uv_tcp_t *tcp = &link->tcp;
     link->t = t;
     link->id = id;
-    (void)TEXT_COPY(link->address, address);
     req->cb = cb;
     d->t = t;
     d->req = req;

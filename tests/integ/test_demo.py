@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 
-from scene import ROOT, wait_for
+from scene import ROOT, binary, wait_for
 
 DEMO = os.path.join(ROOT, "tests", "demo.py")
 
@@ -44,7 +44,7 @@ def test_demo_kept_and_stopped(tmp_path):
         assert re.search(r"^outage: \d+ ms\nacknowledged: \d+ rows, lost: 0$", output, re.M), output
         with open(os.path.join(directory, "env")) as f:
             env = dict(line.strip().split("=", 1) for line in f)
-        regent = subprocess.run([os.path.join(os.environ["REGENT_BUILD"], "regent"), "--json", "status"],
+        regent = subprocess.run([binary("regent"), "--json", "status"],
                                 capture_output=True, text=True, env={**os.environ, **env})
         assert regent.returncode == 0, regent.stderr
         assert len(processes_of(directory)) >= 3 + 3
