@@ -9,21 +9,20 @@
 
 #include <uv.h>
 
+#include "lib/arena.h"
 #include "mysql/db.h"
 
 /* A result together with the memory that its names and cells live in. */
 struct db_reply {
     struct db_result result;
-    struct db_chunk *chunks;
-    size_t bytes; /* Counted against DB_BYTES_MAX. */
+    struct arena arena; /* Holds what 'result' points to. */
+    size_t bytes;       /* Counted against DB_BYTES_MAX. */
 };
 
 /* Never NULL. */
 struct db_reply *db_reply_new(void);
 /* NULL is accepted. */
 void db_reply_free(struct db_reply *reply);
-/* 'size' bytes, aligned for pointers, that live as long as the reply. Never NULL. */
-void *db_reply_alloc(struct db_reply *reply, size_t size);
 
 struct db_job {
     char *sql;

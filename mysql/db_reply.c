@@ -12,16 +12,9 @@
 #include "lib/base/text.h"
 
 enum {
-    CHUNK_BYTES = 4096,
     ROWS_FIRST = 16, /* Rows for which a set has room at first; doubles. */
     MYSQL_SESSION_WAS_KILLED = 3169, /* Not in MariaDB's header: numbers of MySQL 8. */
     MYSQL_CLIENT_INTERACTION_TIMEOUT = 4031,
-};
-
-struct db_chunk {
-    struct db_chunk *older;
-    size_t used, size; /* Of 'bytes'. */
-    _Alignas(void *) unsigned char bytes[];
 };
 
 struct db_reply *db_reply_new(void)
@@ -34,28 +27,8 @@ struct db_reply *db_reply_new(void)
 void db_reply_free(struct db_reply *reply)
 {
     if (reply == NULL) return;
-    for (struct db_chunk *chunk = reply->chunks; chunk != NULL;) {
-        struct db_chunk *older = chunk->older;
-        free(chunk);
-        chunk = older;
-    }
+    arena_free(&reply->arena);
     free(reply);
-}
-
-void *db_reply_alloc(struct db_reply *reply, size_t size)
-{
-    size_t whole = (size + sizeof(void *) - 1) & ~(sizeof(void *) - 1);
-    struct db_chunk *chunk = reply->chunks;
-    if (chunk == NULL || chunk->size - chunk->used < whole) {
-        size_t room = whole > CHUNK_BYTES ? whole : CHUNK_BYTES;
-        chunk = malloc(sizeof(*chunk) + room);
-        MUST(chunk != NULL);
-        *chunk = (struct db_chunk){.older = reply->chunks, .size = room};
-        reply->chunks = chunk;
-    }
-    void *memory = chunk->bytes + chunk->used;
-    chunk->used += whole;
-    return memory;
 }
 
 static bool take_bytes(struct db_reply *reply, size_t bytes)
@@ -77,7 +50,7 @@ static const char *copy_text(struct db_reply *reply, const char *text, size_t le
         return NULL;
     }
     if (!take_bytes(reply, length + 1)) return NULL;
-    char *copy = db_reply_alloc(reply, length + 1);
+    char *copy = arena_alloc(&reply->arena, length + 1);
     memcpy(copy, text, length);
     copy[length] = '\0';
     return copy;
@@ -90,7 +63,7 @@ static void copy_names(struct db_reply *reply, struct db_set *set, MYSQL_RES *ro
         columns_n = DB_COLUMNS_MAX;
         reply->result.cut = true;
     }
-    const char **names = db_reply_alloc(reply, columns_n * sizeof(*names));
+    const char **names = arena_alloc(&reply->arena, columns_n * sizeof(*names));
     const MYSQL_FIELD *fields = mysql_fetch_fields(rows);
     for (unsigned c = 0; c < columns_n; c++) {
         names[c] = copy_text(reply, fields[c].name, strlen(fields[c].name));
@@ -105,7 +78,7 @@ static const char **grow(struct db_reply *reply, const char **cells, const struc
 {
     if (set->rows_n < *room_rows) return cells;
     uint32_t rows = *room_rows == 0 ? ROWS_FIRST : *room_rows * 2;
-    const char **larger = db_reply_alloc(reply, (size_t)rows * set->columns_n * sizeof(*larger));
+    const char **larger = arena_alloc(&reply->arena, (size_t)rows * set->columns_n * sizeof(*larger));
     if (cells != NULL) memcpy(larger, cells, (size_t)set->rows_n * set->columns_n * sizeof(*larger));
     *room_rows = rows;
     return larger;
