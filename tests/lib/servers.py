@@ -10,6 +10,7 @@ import re
 import shutil
 import signal
 import subprocess
+import tempfile
 
 import pymysql
 
@@ -83,7 +84,8 @@ def _make_template(path):
                "--innodb-log-file-size=8M", f"--datadir={new}"]
     if os.geteuid() == 0:
         command.append("--user=root")
-    done = subprocess.run(command, capture_output=True, text=True)
+    with tempfile.TemporaryDirectory(dir=os.path.dirname(path)) as temporary:  # Of its own: see Server.
+        done = subprocess.run([*command, f"--tmpdir={temporary}"], capture_output=True, text=True)
     if done.returncode != 0:
         shutil.rmtree(new, ignore_errors=True)
         raise Failure("mariadb-install-db failed:\n" + (done.stdout + done.stderr)[-2000:])

@@ -156,6 +156,7 @@ static inline void mariadb_start_janitor(struct mariadb_fixture *f)
 static inline void mariadb_fixture_begin(struct mariadb_fixture *f)
 {
     char data[FIXTURE_PATH_SIZE];
+    char temporary[FIXTURE_PATH_SIZE + 16]; /* Not /tmp: see mariadb_boot(). */
     char log[FIXTURE_PATH_SIZE];
     memset(f, 0, sizeof(*f));
     snprintf(f->dir, sizeof(f->dir), "/tmp/regent-unit-XXXXXX");
@@ -163,8 +164,9 @@ static inline void mariadb_fixture_begin(struct mariadb_fixture *f)
     mariadb_start_janitor(f);
     snprintf(data, sizeof(data), "--datadir=%s/template", f->dir);
     snprintf(log, sizeof(log), "%s/install.log", f->dir);
+    snprintf(temporary, sizeof(temporary), "--tmpdir=%s", f->dir);
     char *argv[] = {"mariadb-install-db", "--no-defaults", "--auth-root-authentication-method=normal",
-                    "--skip-test-db", "--user=root", "--innodb-log-file-size=8M", data, NULL};
+                    "--skip-test-db", "--user=root", "--innodb-log-file-size=8M", data, temporary, NULL};
     mariadb_run(argv, log);
 }
 
@@ -263,6 +265,7 @@ static inline void mariadb_signal(struct mariadb_server *s, int signal)
 {
     if (s->pid == 0) return;
     kill(s->pid, signal);
+    if (signal == SIGSTOP) waitpid(s->pid, NULL, WUNTRACED); /* Until all its threads stand. */
     if (signal != SIGKILL) return;
     waitpid(s->pid, NULL, 0);
     s->pid = 0;
