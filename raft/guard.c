@@ -12,6 +12,7 @@
 
 #include "lib/base/text.h"
 #include "lib/log.h"
+#include "raft/transport.h"
 
 static struct guard *guard_of(struct raft_io *io)
 {
@@ -143,6 +144,21 @@ static int io_truncate(struct raft_io *io, raft_index index)
     return 0;
 }
 
+static void on_nowhere(struct raft_io_send *req, int status)
+{
+    (void)status;
+    free(req);
+}
+
+/* Makes libraft close its connection to a peer. A message for another address of the same peer does that; it stays
+ * queued for nowhere until the next real message, for the real address, replaces that connection too, and connects. */
+static void drop_connection(struct guard *g, raft_id id)
+{
+    struct raft_message m = {.type = RAFT_REQUEST_VOTE_RESULT, .server_id = id, .server_address = TRANSPORT_NOWHERE};
+    struct raft_io_send *req = calloc(1, sizeof *req);
+    if (req != NULL && g->inner.send(&g->io, req, &m, on_nowhere) != 0) free(req);
+}
+
 /* Never returns an error either: it would make libraft free received entries that it has already taken over. */
 static int io_send(struct raft_io *io, struct raft_io_send *req, const struct raft_message *message,
                    raft_io_send_cb cb)
@@ -150,14 +166,9 @@ static int io_send(struct raft_io *io, struct raft_io_send *req, const struct ra
     struct guard *g = guard_of(io);
     req->cb = cb;
     int rv = guard_failed(g) ? RAFT_CANCELED : g->inner.send(io, req, message, cb);
+    if (rv == RAFT_IOERR) drop_connection(g, message->server_id); /* It would fail for ever. */
     if (rv != 0) cb(req, rv);
     return 0;
-}
-
-static void on_nudge_sent(struct raft_io_send *req, int status)
-{
-    (void)status;
-    free(req);
 }
 
 /* How many voters without 'lost' come before us in the configuration. */
@@ -181,14 +192,10 @@ static void hurry_election(struct guard *g, raft_id lost)
     if (now > timeout) r->election_timer_start = now + wait - timeout;
 }
 
-void guard_peer_lost(struct guard *g, raft_id id, const char *address)
+void guard_peer_lost(struct guard *g, raft_id id)
 {
-    /* A refused vote of term 0: the write fails on the ended stream, which makes libraft reconnect. Should it arrive
-     * all the same, it is ignored as too old. */
-    struct raft_message m = {.type = RAFT_REQUEST_VOTE_RESULT, .server_id = id, .server_address = address};
-    struct raft_io_send *req = g->closing || guard_failed(g) ? NULL : calloc(1, sizeof *req);
-    if (req == NULL) return;
-    if (g->inner.send(&g->io, req, &m, on_nudge_sent) != 0) free(req);
+    if (g->closing || guard_failed(g)) return;
+    drop_connection(g, id);
     hurry_election(g, id);
 }
 

@@ -9,12 +9,13 @@
  * null pointer) or installed (libraft would leak it); the leader sends it again.
  *
  * And it keeps time better than libraft does; safety does not rest on any of this.
- * - Commands after an idle time: at a tick, libraft takes a peer that did not answer since the last tick for lost, sends
- *   it entries only once per heartbeat from then on, and sends no heartbeat when it sent an entry just before. A quarter
- *   of all single commands took up to 100 ms (measured). Here a leader's tick always sends a heartbeat.
+ * - Commands after an idle time: at a tick, libraft takes a peer that did not answer since the last tick for lost,
+ *   sends it entries only once per heartbeat from then on, and sends no heartbeat when it sent an entry just before. A
+ *   quarter of all single commands took up to 100 ms (measured). Here a leader's tick always sends a heartbeat.
  * - Elections: libraft looks at its timer only once per heartbeat, and a follower refuses votes until its own random
- *   timeout has run out: the longer of two timeouts. Here non-leaders look every GUARD_TICK_MS, and a vote is not refused
- *   for a leader that was silent for the election timeout less one heartbeat (Raft thesis 9.6: the baseline timeout). */
+ *   timeout has run out: the longer of two timeouts. Here non-leaders look every GUARD_TICK_MS, and a vote is not
+ *   refused for a leader that was silent for the election timeout less one heartbeat (Raft thesis 9.6: the baseline
+ *   timeout). */
 #ifndef REGENT_RAFT_GUARD_H
 #define REGENT_RAFT_GUARD_H
 
@@ -49,9 +50,10 @@ struct guard {
  * timeout must be set to GUARD_TICK_MS: it is the least time between two messages to a peer that is taken for lost. */
 void guard_wrap(struct guard *g, struct raft *raft, unsigned heartbeat_ms);
 
-/* The connection to a peer has ended: makes libraft drop it and connect anew for its next message, and, when the peer is our leader, brings the
- * next election near: the first remaining voter at once, each further one three ticks later, so that they do not split
- * the vote. With pre-vote a false alarm changes nothing: the others, who hear the leader, refuse. */
+/* The connection to a peer has ended: makes libraft drop it and connect anew for its next message, and, when the peer
+ * is our leader, brings the next election near: the first remaining voter at once, each further one three ticks later,
+ * so that they do not split the vote. With pre-vote a false alarm changes nothing: the others, who hear the leader,
+ * refuse. */
 void guard_peer_lost(struct guard *g, raft_id id);
 
 /* True when the disk failed; g->text says how. Loop thread. */

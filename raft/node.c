@@ -77,10 +77,10 @@ static void on_tick(void *arg)
     if (want_barrier || moved || guard_failed(&node->guard)) node_wake(node);
 }
 
-static void on_peer_lost(void *arg, uint64_t id, const char *address)
+static void on_peer_lost(void *arg, uint64_t id)
 {
     struct raft_node *node = arg;
-    guard_peer_lost(&node->guard, id, address);
+    guard_peer_lost(&node->guard, id);
 }
 
 static void on_closer_closed(uv_handle_t *handle)

@@ -106,6 +106,7 @@ struct raft_node_status {
     bool disk_full; /* No log segment can be prepared: new commands will be refused when the last one is used up. */
 };
 
+/* Fills 'out' as of now. Cheap; the loop thread, any time between raft_node_start() and raft_node_stop(). */
 void raft_node_status(const struct raft_node *node, struct raft_node_status *out);
 
 /* Asks for an orderly hand-over of leadership to 'id' (0: libraft chooses). 'done' gets 0 when another node is leader

@@ -31,6 +31,7 @@ int storage_lock(const char *dir, struct err *e) MUST_CHECK;
 int storage_load(const char *dir, uint64_t id, const char *address, struct storage_identity *out,
                  struct err *e) MUST_CHECK;
 
+/* Writes DATA_DIR/node, whole or not at all. Returns 0 or negative errno (-ENOSPC with the operator's text). */
 int storage_save(const char *dir, const struct storage_identity *identity, struct err *e) MUST_CHECK;
 
 /* -EEXIST when the directory holds a node, or anything but what an interrupted bootstrap leaves. */

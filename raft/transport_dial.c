@@ -2,9 +2,9 @@
  *
  * Happy path: resolve the address (no look-up for a numeric one), connect, write preamble and handshake, give the
  * stream to libraft. Failure modes: each step failing, the deadline over all of them, and the transport closing:
- * libraft's callback runs once with RAFT_NOCONNECTION (RAFT_CANCELED when closing) and it tries again later by itself. A look-up
- * can not be stopped once it runs: the dial then stays, answered, until the look-up ends. libraft is never called back
- * from inside transport_connect().
+ * libraft's callback runs once with RAFT_NOCONNECTION (RAFT_CANCELED when closing) and it tries again later by itself.
+ * A look-up can not be stopped once it runs: the dial then stays, answered, until the look-up ends. libraft is never
+ * called back from inside transport_connect().
  *
  * libraft never reads from these streams, so it would notice a peer's end only by a message that is lost, such as the
  * vote for a peer that was restarted since (an election then takes 0.5 s to 1 s more, measured). So we read, expect

@@ -316,7 +316,7 @@ static void on_proposed(void *arg, int status, uint64_t index)
     }
 }
 
-/* Proposes until 'n' commands were acknowledged, wherever the leader is; unknown and refused ones are proposed again. */
+/* Proposes until 'n' commands were acknowledged, wherever the leader is; unknown and refused ones are repeated. */
 static inline void fixture_propose(struct fixture *f, unsigned n)
 {
     unsigned open = 0, sent = 0, before = f->acks + f->unknown + f->refused, acks = f->acks;
@@ -328,8 +328,8 @@ static inline void fixture_propose(struct fixture *f, unsigned n)
         while (leader != NULL && open < 64 && f->acks - acks + open < n) {
             char text[256];
             int length = snprintf(text, sizeof text, "command %u of %" PRIu64 " %.*s", sent, leader->config.id,
-                                  (int)(sent % 150), "................................................................"
-                                  "........................................................................................");
+                                  (int)(sent % 128), "................................................................"
+                                  "................................................................");
             if (raft_node_propose(leader->node, text, (size_t)length, on_proposed, f) != 0) break;
             sent++;
             open++;

@@ -177,6 +177,45 @@ static void test_transfer_moves_the_leader(void **state)
     WAIT_UNTIL(f, fixture_leader(f) != NULL && fixture_leader(f)->config.id == target);
 }
 
+/* The end of the leader's process is seen by its connections, before any timeout; also after restarts, when the others
+ * still hold connections to the processes of before. The best of the rounds counts: the machine may be busy. */
+static void test_end_of_leader_is_seen_at_once(void **state)
+{
+    struct fixture *f = *state;
+    int64_t best = INT64_MAX;
+    fixture_start(f);
+    for (unsigned i = 0; i < 5; i++) {
+        struct member *leader = fixture_elect(f);
+        fixture_propose(f, 5);
+        WAIT_UNTIL(f, fixture_is_settled(f));
+        int64_t start = now_ms();
+        member_stop(leader);
+        fixture_elect(f);
+        int64_t took = now_ms() - start;
+        if (took < best) best = took;
+        member_start(leader);
+        WAIT_UNTIL(f, leader->status.leader_id != 0);
+    }
+    print_message("    best of 5: %d ms\n", (int)best);
+    assert_true(best < 400);
+}
+
+/* libraft alone takes up to a heartbeat for each of these. */
+static void test_command_after_idle_is_fast(void **state)
+{
+    struct fixture *f = *state;
+    unsigned slow = 0;
+    fixture_start(f);
+    fixture_elect(f);
+    for (unsigned i = 0; i < 12; i++) {
+        fixture_turn_for(f, 250);
+        int64_t start = now_ms();
+        fixture_propose(f, 1);
+        if (now_ms() - start > 25) slow++;
+    }
+    assert_true(slow <= 3);
+}
+
 /* --- snapshots ------------------------------------------------------------------------------------------------ */
 
 static void small_snapshots(struct fixture *f)
@@ -611,6 +650,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_barriers_wait_and_share, setup3, teardown),
         cmocka_unit_test_setup_teardown(test_leader_stops_and_comes_back, setup3, teardown),
         cmocka_unit_test_setup_teardown(test_transfer_moves_the_leader, setup3, teardown),
+        cmocka_unit_test_setup_teardown(test_end_of_leader_is_seen_at_once, setup3, teardown),
+        cmocka_unit_test_setup_teardown(test_command_after_idle_is_fast, setup3, teardown),
         cmocka_unit_test_setup_teardown(test_far_behind_is_caught_up_by_snapshot, setup3, teardown),
         cmocka_unit_test_setup_teardown(test_all_restart_from_snapshot_and_log, setup3, teardown),
         cmocka_unit_test_setup_teardown(test_refused_snapshot_is_fatal, setup3, teardown),
