@@ -4,6 +4,8 @@
 #   make SAN=1      the same with ASan, UBSan and invariant checks, in build/asan
 #   make CC=clang   with clang
 #   make B=DIR      build into DIR
+#   make test       unit, golden, integration on real servers, tidy; `make test-full` also release and clang builds, bench
+#   make demo       the main job, live (README.md); make bench-failover [SCENARIO=...] [RUNS=n]
 
 SAN ?=
 ifeq ($(SAN),1)
@@ -54,7 +56,7 @@ TOOL_LIBS = $(shell pkg-config --libs libmariadb 2>/dev/null)
 .DELETE_ON_ERROR:
 
 all: build
-build: $(B)/regentd $(B)/regent
+build: $(B)/regentd $(B)/regent $(B)/regent.1
 lib: $(LIB)
 tools: $(TOOLS)
 
@@ -83,6 +85,10 @@ $(B)/regentd: $(DAEMON_OBJS) $(LIB)
 
 $(B)/regent: $(CLI_OBJS) $(LIB)
 	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $(CLI_OBJS) $(LIB) $(LDLIBS)
+
+# From the command table, as --help is.
+$(B)/regent.1: $(B)/regent
+	$< --man >$@
 
 $(B)/tests/unit/%: tests/unit/%.c $(LIB) | $(GEN_H)
 	@mkdir -p $(@D)
