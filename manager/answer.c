@@ -358,6 +358,19 @@ static bool find_repeated(const struct fsm_state *s, struct fsm_request_id id, s
     return false;
 }
 
+/* The log may hold what a later version understands; this one must not take on what it cannot look after. */
+static enum answer_kind answer_declare(const struct client_request *r, struct fsm_command *command,
+                                       struct client_answer *a)
+{
+    if (r->spec.flavour != FLAVOUR_MARIADB)
+        return say(a, CLIENT_FAILED, "cluster %s was not declared: flavour %s is not supported by this version;"
+                   " mariadb is (10.11 and 11.8)", r->spec.name, fsm_flavour_name(r->spec.flavour));
+    command->kind = CMD_CLUSTER_SET;
+    command->u.cluster_set.spec = r->spec;
+    command->u.cluster_set.create = r->create;
+    return ANSWER_PROPOSE;
+}
+
 static enum answer_kind answer_change(const struct answer_world *w, const struct client_request *r,
                                       struct fsm_command *command, struct client_answer *a)
 {
@@ -374,9 +387,7 @@ static enum answer_kind answer_change(const struct answer_world *w, const struct
     } else if (r->op == CLIENT_PLAN_ABORT) {
         kind = answer_abort(w, r, command, a);
     } else {
-        command->kind = CMD_CLUSTER_SET;
-        command->u.cluster_set.spec = r->spec;
-        command->u.cluster_set.create = r->create;
+        kind = answer_declare(r, command, a);
     }
     command->id = r->id;
     command->time = w->wall;

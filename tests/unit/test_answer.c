@@ -290,6 +290,11 @@ static void abort_and_set_are_proposed(void **state)
     assert_true(a->command.u.plan_end.by_operator);
     a->request.create = true;
     strcpy(a->request.spec.name, "bank");
+    a->request.spec.flavour = FLAVOUR_MYSQL;
+    assert_int_equal(ask(a, CLIENT_CLUSTER_SET, ""), ANSWER_NOW);
+    assert_int_equal(a->answer.code, CLIENT_FAILED);
+    assert_non_null(strstr(a->answer.text, "flavour mysql is not supported"));
+    a->request.spec.flavour = FLAVOUR_MARIADB;
     assert_int_equal(ask(a, CLIENT_CLUSTER_SET, ""), ANSWER_PROPOSE);
     assert_int_equal(a->command.kind, CMD_CLUSTER_SET);
     assert_true(a->command.u.cluster_set.create);
