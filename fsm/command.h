@@ -44,6 +44,7 @@ enum fsm_command_kind {
     CMD_PLAN_END = 5,  /* Failed or aborted. */
     CMD_CLUSTER_PAUSE = 6,
     CMD_EVENT = 7, /* Something worth remembering that changes nothing. */
+    CMD_REIGN_PROOF = 8, /* A7: the current reign is not proven lossless any more, or is again. */
 };
 
 struct fsm_cluster_spec { /* What a cluster file says. */
@@ -93,7 +94,8 @@ struct fsm_cmd_plan_step {
     uint64_t token;
     enum fsm_step done; /* Must equal the plan's step, else STALE. */
     enum fsm_step next;
-    fsm_set revoked;        /* End of REVOKE. */
+    fsm_set revoked;        /* End of REVOKE. End of REPOINT, or while it lasts: those that follow 'to' with their flag
+                               off; they leave A once k others have received the position read after that (A2). */
     enum fsm_fence fence;   /* End of REVOKE. */
     uint8_t to;             /* End of REVOKE: the choice of A4. */
     uint8_t holder;         /* End of REVOKE: where 'to' fetches what it lacks; NONE if nothing lacks. */
@@ -102,6 +104,11 @@ struct fsm_cmd_plan_step {
     struct fsm_finding found[FSM_SERVERS_MAX]; /* End of REVOKE. */
     char identity[FSM_SERVERS_MAX][FSM_NAME_SIZE]; /* End of PREPARE; empty: not enrolled. */
     uint32_t server_id[FSM_SERVERS_MAX];           /* End of PREPARE. */
+    uint64_t started_s[FSM_SERVERS_MAX]; /* Incarnations. End of REVOKE: of those found. End of VERIFY, of ESTABLISH: of
+                                            the new reign's master and ackers; without those of its master and of
+                                            plan->acker it is not lossless. OPEN back to ESTABLISH: of the new
+                                            acker. 0: not known. */
+    uint64_t no_tx;                      /* End of VERIFY, of ESTABLISH: the master's counter. */
     fsm_set set_aside; /* Servers that the step could not take along: they become QUARANTINED with 'reason'. */
     char reason[FSM_TEXT_SIZE];
     char evidence[FSM_EVIDENCE_SIZE];
@@ -126,6 +133,21 @@ struct fsm_cmd_event {
     char evidence[FSM_EVIDENCE_SIZE];
 };
 
+/* Withdraws the proof of the current reign, or gives it anew. BUSY while a plan of kind ENROL or FAILOVER runs. Given:
+ * refused (UNSAFE) when the cluster is async or nobody acknowledges; needs 'since' and the incarnations of the master
+ * and of every acker. Withdrawn: needs a reason; incarnations of 0 and a no_tx of 0 keep those of the last proof. Event
+ * "reign.proven" or "reign.unproven"; none when a withdrawn proof is withdrawn again.
+ * DESIGN A7, and S2: "every window in which a loss is possible is opened by a committed command". */
+struct fsm_cmd_reign_proof {
+    char cluster[FSM_NAME_SIZE];
+    uint64_t epoch;            /* Of the current reign; another one: STALE. */
+    bool lossless;
+    char since[FSM_GTID_SIZE]; /* When lossless: position that k ackers have received. */
+    uint64_t started_s[FSM_SERVERS_MAX];
+    uint64_t no_tx;
+    char reason[FSM_TEXT_SIZE]; /* When not: what was seen, on which server. */
+};
+
 struct fsm_command {
     struct fsm_request_id id;
     struct wall time; /* Proposer's wall clock: the FSM reads no clock. */
@@ -138,6 +160,7 @@ struct fsm_command {
         struct fsm_cmd_plan_end plan_end;
         struct fsm_cmd_cluster_pause cluster_pause;
         struct fsm_cmd_event event;
+        struct fsm_cmd_reign_proof reign_proof;
     } u;
 };
 

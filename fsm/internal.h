@@ -68,16 +68,30 @@ void fsm_quarantine_set(struct fsm_apply *a, struct fsm_cluster *cluster, fsm_se
 void fsm_roles_set(struct fsm_cluster *cluster);
 
 /* --- reigns (A8) --- */
-/* True when F1 proves that 'reign' cannot acknowledge any more: |A|-k+1 ackers are revoked (A3, not under A7). */
-bool fsm_reign_is_revoked(const struct fsm_cluster *cluster, const struct fsm_reign *reign, fsm_set revoked);
+/* Keeps the incarnations of the reign's master and ackers, and with the master's the counter; 0 keeps what is there. */
+void fsm_reign_started_set(struct fsm_reign *reign, const uint64_t *started_s, uint64_t no_tx);
+/* Records "reign.unproven" with the reason. */
+void fsm_note_unproven(struct fsm_apply *a, const struct fsm_cluster *cluster, const struct fsm_reign *reign,
+                       const char *reason);
 /* True when a reign of 'master' fits into the list, also after the past ones of 'plan' were put back. */
 bool fsm_reign_fits(const struct fsm_cluster *cluster, const struct fsm_plan *plan, uint8_t master);
 /* Lists a reign. One that the same server led before is absorbed: its ackers may still acknowledge for that server. */
 void fsm_reign_list(struct fsm_cluster *cluster, const struct fsm_reign *reign);
+/* Absorbs into 'reign' the ackers of what its master led before 'plan' took it off the list, but for the revoked ones:
+ * nobody stopped them, so they may attach again by themselves. */
+void fsm_reign_absorb_past(struct fsm_reign *reign, const struct fsm_plan *plan);
 /* Moves the whole list into 'plan'. */
 void fsm_reigns_end(struct fsm_cluster *cluster, struct fsm_plan *plan);
 /* Puts what fsm_reigns_end() took back into the list. */
 void fsm_reigns_restore(struct fsm_cluster *cluster, struct fsm_plan *plan);
+/* OPEN is done: lists the unproven past reigns of 'plan' as unfenced, without the ackers that follow no more. */
+void fsm_reigns_keep_unfenced(struct fsm_cluster *cluster, const struct fsm_plan *plan);
+/* Takes 'confirmed' out of the ackers of every unfenced reign, and off the list those that cannot acknowledge then. */
+void fsm_reigns_shrink_unfenced(struct fsm_cluster *cluster, fsm_set confirmed);
+/* Takes the unfenced reign of 'master' off the list: it is closed (F2). */
+void fsm_reigns_drop_unfenced(struct fsm_cluster *cluster, uint8_t master);
+/* Takes the oldest unfenced reign off the list. False when there is none. */
+bool fsm_reigns_forget(struct fsm_cluster *cluster, struct fsm_reign *forgotten);
 /* The listed reign of 'epoch', or NULL. */
 struct fsm_reign *fsm_reign_find(struct fsm_cluster *cluster, uint64_t epoch);
 
@@ -87,5 +101,6 @@ enum fsm_code fsm_apply_server_state(struct fsm_apply *a);
 enum fsm_code fsm_apply_plan_begin(struct fsm_apply *a);
 enum fsm_code fsm_apply_plan_step(struct fsm_apply *a);
 enum fsm_code fsm_apply_plan_end(struct fsm_apply *a);
+enum fsm_code fsm_apply_reign_proof(struct fsm_apply *a);
 
 #endif

@@ -34,6 +34,8 @@ static const char *check_server(const struct fsm_cluster *cluster, uint8_t i)
 
 static const char *check_reign(const struct fsm_cluster *cluster, const struct fsm_reign *reign)
 {
+    unsigned known = 0;
+
     HOLDS(reign->epoch > 0 && reign->epoch <= cluster->epoch_used, "a reign's epoch was given to a plan");
     HOLDS(reign->master < cluster->servers_n, "a reign has a master");
     HOLDS((reign->ackers & ~fsm_set_all(cluster)) == 0, "ackers are servers");
@@ -41,6 +43,10 @@ static const char *check_reign(const struct fsm_cluster *cluster, const struct f
     HOLDS(reign->k <= fsm_set_count(reign->ackers), "k is at most |A|");
     HOLDS(!reign->lossless || (reign->k > 0 && reign->since[0] != '\0'), "a lossless reign has ackers and a start");
     HOLDS(IS_TEXT(reign->since), "a reign's text ends");
+    for (uint8_t i = 0; i < FSM_SERVERS_MAX; i++) known += fsm_set_has(reign->ackers, i) && reign->started_s[i] != 0;
+    HOLDS(!reign->lossless || (reign->started_s[reign->master] != 0 && known >= reign->k),
+          "a proof knows the incarnations that it rests on (A4)");
+    HOLDS(!reign->lossless || reign->opened, "only a reign that was opened is proven lossless");
     return NULL;
 }
 
@@ -72,6 +78,10 @@ static const char *check_current(const struct fsm_cluster *cluster, const struct
     HOLDS(fsm_server_is(cluster, cluster->master, SERVER_MEMBER), "the master is a member");
     HOLDS(current == NULL || current->master == cluster->master, "the current reign is the master's");
     HOLDS(current != NULL || is_past_revoke(plan), "the current reign is listed (A8)");
+    for (uint8_t i = 0; i < cluster->reigns_n; i++) {
+        HOLDS(!cluster->reigns[i].unfenced || cluster->reigns[i].epoch < cluster->epoch,
+              "a reign is given up only for a newer one that is open");
+    }
     for (uint8_t i = 0; i < cluster->servers_n; i++) {
         enum fsm_role role = cluster->servers[i].role;
 
@@ -90,8 +100,10 @@ static const char *check_failover(const struct fsm_cluster *cluster, const struc
           "a failover has two servers");
     HOLDS(fsm_server_is(cluster, plan->to, SERVER_MEMBER), "a candidate is a member");
     if (plan->step == STEP_REVOKE) return NULL;
-    HOLDS(cluster->reigns_n == (is_listed ? 1 : 0), "a failover ended all older reigns (S1, A8)");
-    HOLDS(!is_listed || (cluster->reigns[0].epoch == plan->epoch && cluster->reigns[0].master == plan->to),
+    HOLDS(plan->step >= STEP_REPOINT || cluster->reigns_n == (is_listed ? 1 : 0),
+          "a failover ended all older reigns (S1, A8)");
+    HOLDS(!is_listed || (cluster->reigns_n > 0 && cluster->reigns[0].epoch == plan->epoch &&
+                         cluster->reigns[0].master == plan->to),
           "the reign to come is listed before it opens (A5, A8)");
     HOLDS(!is_listed || plan->acker == FSM_SERVER_NONE || fsm_set_has(cluster->reigns[0].ackers, plan->acker),
           "the acker is listed before it attaches (A8)");
@@ -127,6 +139,7 @@ static const char *check_plan(const struct fsm_state *state, const struct fsm_pl
     HOLDS(is_server(cluster, plan->from) && is_server(cluster, plan->to) && is_server(cluster, plan->acker) &&
               is_server(cluster, plan->holder) && (plan->revoked & ~fsm_set_all(cluster)) == 0,
           "a plan's servers exist");
+    HOLDS(plan->past_n <= FSM_REIGNS_MAX && (plan->unproven >> plan->past_n) == 0, "unproven reigns are past ones");
     HOLDS(plan->epoch <= cluster->epoch_used, "a plan's epoch was given to it");
     HOLDS((plan->state == PLAN_STATE_FINISHED) == (plan->step == STEP_DONE), "a finished plan is done");
     HOLDS(is_running == (cluster->plan == plan->token), "a cluster's plan is the one that runs");

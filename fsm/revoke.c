@@ -15,7 +15,7 @@ static fsm_set found_set(const struct fsm_cmd_plan_step *c)
 
 bool fsm_revoke_is_proven(const struct fsm_step_context *s, const struct fsm_reign *reign)
 {
-    fsm_set found = found_set(s->c);
+    fsm_set found = found_set(s->c) & fsm_reign_intact(reign, s->c->started_s);
     unsigned ackers = fsm_set_count(reign->ackers);
 
     /* A superseded candidate that is chosen again: it holds its own reign's writes and is the one to be opened. */
@@ -23,15 +23,16 @@ bool fsm_revoke_is_proven(const struct fsm_step_context *s, const struct fsm_rei
     if (s->c->fence == FENCE_F2_CLOSED && reign->master == s->plan->from) {
         /* Closed, so it acknowledges no more (F2). What it acknowledged must be accounted for (A4), by itself or by
          * its ackers; nothing can account for a reign that was not lossless (A7: the event tells the possible loss). */
-        if (!reign->lossless || fsm_set_has(found, reign->master)) return true;
-        return reign->k <= ackers && fsm_set_count(reign->ackers & found) >= ackers - reign->k + 1;
+        if (!reign->lossless || s->c->found[reign->master].set) return true;
+        return reign->k <= ackers && fsm_set_count(found) >= ackers - reign->k + 1;
     }
-    return fsm_reign_is_revoked(s->cluster, reign, s->c->revoked);
+    return fsm_reign_is_revoked(s->cluster, reign, s->c->revoked, s->c->started_s);
 }
 
 static enum fsm_code check_fences(const struct fsm_step_context *s)
 {
     fsm_set unknown = s->c->revoked & ~found_set(s->c);
+    fsm_set missing;
     char buffer[FSM_TEXT_SIZE];
     struct text text = TEXT_ON(buffer);
 
@@ -44,8 +45,10 @@ static enum fsm_code check_fences(const struct fsm_step_context *s)
     for (uint8_t i = 0; i < s->cluster->reigns_n; i++) {
         const struct fsm_reign *reign = &s->cluster->reigns[i];
 
-        if (fsm_revoke_is_proven(s, reign)) continue;
-        fsm_text_servers(&text, s->cluster, reign->ackers & ~s->c->revoked);
+        if (reign->unfenced || fsm_revoke_is_proven(s, reign)) continue;
+        missing = reign->ackers & ~s->c->revoked;
+        if (missing == 0 && reign->lossless) missing = reign->ackers & ~fsm_reign_intact(reign, s->c->started_s);
+        fsm_text_servers(&text, s->cluster, missing);
         return FSM_REFUSE(s->a, FSM_UNSAFE,
                           "epoch %llu of %s may still acknowledge%s: bring back or revoke %s, or close %s",
                           (unsigned long long)reign->epoch, fsm_server_name(s->cluster, reign->master),
@@ -59,6 +62,7 @@ static enum fsm_code check_choice(const struct fsm_step_context *s)
 {
     const struct fsm_cmd_plan_step *c = s->c;
     const struct fsm_cluster *cluster = s->cluster;
+    fsm_set taken = fsm_unfenced_ackers(cluster, NULL, c->revoked);
 
     if (!fsm_server_is(cluster, c->to, SERVER_MEMBER) || c->to == s->plan->from || fsm_set_has(c->set_aside, c->to) ||
         cluster->servers[c->to].maintenance) {
@@ -68,6 +72,8 @@ static enum fsm_code check_choice(const struct fsm_step_context *s)
         return FSM_REFUSE(s->a, FSM_INVALID, "%s cannot be promoted: its position was not read",
                           cluster->servers[c->to].name);
     }
+    taken &= fsm_set_one(c->to) | fsm_set_one(c->holder);
+    if (taken != 0) return fsm_step_refuse_taken(s, taken);
     if (c->holder == FSM_SERVER_NONE) return FSM_OK;
     if (!fsm_server_is(cluster, c->holder, SERVER_MEMBER) || c->holder == c->to || !c->found[c->holder].set) {
         return FSM_REFUSE(s->a, FSM_INVALID, "%s cannot be caught up from %s", cluster->servers[c->to].name,
@@ -90,13 +96,36 @@ enum fsm_code fsm_revoke_check(const struct fsm_step_context *s)
     return code == FSM_OK ? check_fences(s) : code;
 }
 
+/* What an operator gave up must not keep the cluster without a master: the oldest such reign makes room. Its ackers
+ * were quarantined when it was given up. */
+static void make_room(const struct fsm_step_context *s)
+{
+    struct fsm_reign forgotten;
+    char buffer[FSM_TEXT_SIZE];
+
+    while (!fsm_reign_fits(s->cluster, s->plan, s->c->to) && fsm_reigns_forget(s->cluster, &forgotten)) {
+        struct text text = TEXT_ON(buffer);
+
+        text_addf(&text, "epoch %llu of %s is watched no longer, a newer reign needs its place: close %s for good; "
+                         "ackers: ", (unsigned long long)forgotten.epoch, fsm_server_name(s->cluster, forgotten.master),
+                  fsm_server_name(s->cluster, forgotten.master));
+        fsm_text_servers(&text, s->cluster, forgotten.ackers);
+        fsm_event_add(s->a, &(struct fsm_note){s->cluster, "reign.forgotten", buffer, ""});
+    }
+}
+
 void fsm_revoke_enact(const struct fsm_step_context *s)
 {
     struct fsm_plan *plan = s->plan;
     bool is_proven = true;
 
+    make_room(s);
     for (uint8_t i = 0; i < s->cluster->reigns_n; i++) {
-        is_proven = is_proven && fsm_revoke_is_proven(s, &s->cluster->reigns[i]);
+        const struct fsm_reign *reign = &s->cluster->reigns[i];
+        bool is_fenced = fsm_revoke_is_proven(s, reign);
+
+        is_proven = is_proven && (is_fenced || reign->unfenced);
+        if (!is_fenced) plan->unproven |= (uint8_t)(1u << i);
     }
     /* A promotion that rests on an operator's word rests on no layer. */
     plan->fence = is_proven ? s->c->fence : fsm_fence_none;

@@ -123,7 +123,12 @@ struct fsm_server {
 };
 
 /* A reign that may still acknowledge: (epoch, master, k, A), A8. Enters by the commit of its A, before any receiver
- * points at its master; leaves when its revocation or fencing is committed. */
+ * points at its master; leaves when its revocation or fencing is committed.
+ *
+ * While a failover runs, past REVOKE, the older reigns are in plan->past and only the one to come is listed. A plan
+ * that ends before OPEN is done puts them back beside it. So after one that failed at OPEN the list holds the reign of
+ * the master as before and that of the candidate, 'opened': either may be open, and the next failover must fence
+ * both, or choose the candidate again. */
 struct fsm_reign {
     uint64_t epoch;
     uint8_t master; /* Index into servers. */
@@ -131,7 +136,17 @@ struct fsm_reign {
     fsm_set ackers;
     bool lossless; /* Commits waited for k ackers since 'since'; else F1 proves nothing (A7). */
     char since[FSM_GTID_SIZE];
+    /* What the proof rests on: the incarnations (view_facts.started_s) of master and ackers and the master's no_tx
+     * counter when it was made. Another incarnation proves nothing (A4), a moved counter ends it (A7). 0: not known. */
+    uint64_t started_s[FSM_SERVERS_MAX];
+    uint64_t no_tx;
     uint64_t token; /* Of the plan that began it. */
+    bool opened;    /* Its master was given the step OPEN (or was adopted): clients may have written to it. */
+    /* An operator accepted the loss of what it may still acknowledge; a newer reign is open. It blocks
+     * no failover any more, but none of its ackers is used (candidate, holder, acker) unless the plan revoked it. It
+     * leaves the list when enough ackers are revoked (in any later plan), when a CLOSE of its master is done, or when a
+     * new reign needs its place. */
+    bool unfenced;
 };
 
 /* What a step found on one server; filled by the command that ends the step. */
@@ -158,6 +173,7 @@ struct fsm_plan {
     fsm_set revoked;    /* Ackers whose receivers are confirmed stopped. */
     uint8_t past_n;     /* Reigns that the end of REVOKE took off the list; put back if OPEN is never done. */
     struct fsm_reign past[FSM_REIGNS_MAX];
+    uint8_t unproven;   /* Bit i: past[i] was not fenced, its loss is accepted: listed as unfenced when OPEN is done. */
     char target[FSM_GTID_SIZE]; /* What the new master must have executed before it opens (A4). */
     struct fsm_finding found[FSM_SERVERS_MAX];
     struct wall started;
@@ -223,6 +239,16 @@ const struct fsm_cluster *fsm_cluster_find(const struct fsm_state *state, const 
 uint8_t fsm_cluster_index(const struct fsm_state *state, const struct fsm_cluster *cluster);
 uint8_t fsm_server_find(const struct fsm_cluster *cluster, const char *name);
 const struct fsm_plan *fsm_plan_find(const struct fsm_state *state, uint64_t token);
+/* True when F1 proves that 'reign' acknowledges no more: |A|-k+1 of its ackers are in 'revoked' (A3, not under A7). For
+ * a lossless reign an acker counts only in the incarnation of the proof, 'started_s' by server, 0: not known (A4); for
+ * an unfenced one in any, since what it acknowledged was given up. Planner and FSM must ask the same question. */
+bool fsm_reign_is_revoked(const struct fsm_cluster *cluster, const struct fsm_reign *reign, fsm_set revoked,
+                          const uint64_t started_s[FSM_SERVERS_MAX]);
+/* The ackers of 'reign' whose incarnation is that of its proof. */
+fsm_set fsm_reign_intact(const struct fsm_reign *reign, const uint64_t started_s[FSM_SERVERS_MAX]);
+/* Servers that may still acknowledge for an unfenced reign of the list or, until OPEN is done, an unproven one of
+ * plan->past ('plan' may be NULL) and are not in 'revoked': none of them may become candidate, holder or acker. */
+fsm_set fsm_unfenced_ackers(const struct fsm_cluster *cluster, const struct fsm_plan *plan, fsm_set revoked);
 /* The current reign (that of cluster->epoch) in the list of A8, or NULL. */
 const struct fsm_reign *fsm_reign_current(const struct fsm_cluster *cluster);
 

@@ -1,6 +1,8 @@
 /* Which step may follow which, and the rules of all steps but REVOKE. PURE. */
 #include "fsm/step.h"
 
+#include <string.h>
+
 /* --- checks --- */
 
 static bool is_successor(const struct fsm_plan *plan, const struct fsm_cmd_plan_step *c)
@@ -15,8 +17,8 @@ static bool is_successor(const struct fsm_plan *plan, const struct fsm_cmd_plan_
     case STEP_CATCH_UP: return next == STEP_PROMOTE;
     case STEP_PROMOTE: return next == STEP_ESTABLISH;
     case STEP_ESTABLISH: return next == STEP_OPEN || next == STEP_ESTABLISH;
-    case STEP_OPEN: return next == STEP_REPOINT;
-    case STEP_REPOINT: return next == STEP_DONE || (next == STEP_REPOINT && c->set_aside != 0);
+    case STEP_OPEN: return next == STEP_REPOINT || next == STEP_ESTABLISH;
+    case STEP_REPOINT: return next == STEP_DONE || (next == STEP_REPOINT && (c->set_aside | c->revoked) != 0);
     case STEP_SHUT: return next == STEP_DONE;
     case STEP_DONE:
     case fsm_step_none:
@@ -52,6 +54,7 @@ static fsm_set needed(const struct fsm_step_context *s)
     case STEP_APPLY: return keep | fsm_set_one(plan->to) | fsm_set_one(plan->holder);
     case STEP_PROMOTE: return keep | fsm_set_one(plan->to) | fsm_set_one(s->c->acker);
     case STEP_ESTABLISH:
+    case STEP_OPEN:
         if (s->c->next == STEP_ESTABLISH) return keep | fsm_set_one(plan->to) | fsm_set_one(s->c->acker);
         return keep | fsm_set_one(plan->to) | fsm_set_one(plan->acker);
     case STEP_CATCH_UP:
@@ -59,7 +62,6 @@ static fsm_set needed(const struct fsm_step_context *s)
         return keep | fsm_set_one(plan->to);
     case STEP_PREPARE: return keep | fsm_set_one(plan->to);
     case STEP_VERIFY:
-    case STEP_OPEN:
     case STEP_REPOINT:
     case STEP_SHUT: return keep | fsm_set_one(plan->to) | fsm_set_one(plan->acker);
     case STEP_DONE:
@@ -106,9 +108,21 @@ static enum fsm_code check_prepare(const struct fsm_step_context *s)
     return FSM_OK;
 }
 
+enum fsm_code fsm_step_refuse_taken(const struct fsm_step_context *s, fsm_set taken)
+{
+    char buffer[FSM_TEXT_SIZE];
+    struct text text = TEXT_ON(buffer);
+
+    fsm_text_servers(&text, s->cluster, taken);
+    return FSM_REFUSE(s->a, FSM_UNSAFE, "may still acknowledge for a reign that was given up, revoke it first: %s",
+                      buffer);
+}
+
 static enum fsm_code check_acker(const struct fsm_step_context *s, uint8_t to)
 {
     uint8_t acker = s->c->acker;
+    fsm_set revoked = s->plan->step == STEP_REVOKE ? s->c->revoked : s->plan->revoked;
+    fsm_set taken = fsm_unfenced_ackers(s->cluster, s->plan, revoked) & fsm_set_one(acker);
 
     if (acker == FSM_SERVER_NONE) return FSM_OK;
     if (!fsm_server_is(s->cluster, acker, SERVER_MEMBER) || acker == to || acker == s->plan->from ||
@@ -116,10 +130,10 @@ static enum fsm_code check_acker(const struct fsm_step_context *s, uint8_t to)
         return FSM_REFUSE(s->a, FSM_INVALID, "%s cannot acknowledge for %s", fsm_server_name(s->cluster, acker),
                           fsm_server_name(s->cluster, to));
     }
-    return FSM_OK;
+    return taken != 0 ? fsm_step_refuse_taken(s, taken) : FSM_OK;
 }
 
-/* ESTABLISH is entered, or repeated with another acker. */
+/* ESTABLISH is entered, or repeated with another acker, also from OPEN. */
 static enum fsm_code check_establish(const struct fsm_step_context *s)
 {
     enum fsm_code code = check_acker(s, s->plan->to);
@@ -129,7 +143,7 @@ static enum fsm_code check_establish(const struct fsm_step_context *s)
         return FSM_REFUSE(s->a, FSM_UNSAFE, "%s is lossless and has no acker: bring a replica back",
                           s->cluster->name);
     }
-    if (s->plan->step == STEP_ESTABLISH) {
+    if (s->plan->step != STEP_PROMOTE) {
         if (s->c->acker != s->plan->acker) return FSM_OK;
         return FSM_REFUSE(s->a, FSM_INVALID, "%s is the acker already", fsm_server_name(s->cluster, s->c->acker));
     }
@@ -150,6 +164,15 @@ static enum fsm_code check_open(const struct fsm_step_context *s)
     return FSM_OK;
 }
 
+/* Only what the reign does not rest on may have been shrunk away: its acker stays (A2). */
+static enum fsm_code check_repoint(const struct fsm_step_context *s)
+{
+    fsm_set kept = fsm_set_one(s->plan->to) | fsm_set_one(s->plan->acker);
+
+    if ((s->c->revoked & kept) == 0 && (s->c->revoked & ~fsm_set_all(s->cluster)) == 0) return FSM_OK;
+    return FSM_REFUSE(s->a, FSM_INVALID, "revoked at the end of repoint: no such server, or the acker itself");
+}
+
 static enum fsm_code check_rule(const struct fsm_step_context *s)
 {
     switch (s->plan->step) {
@@ -160,11 +183,11 @@ static enum fsm_code check_rule(const struct fsm_step_context *s)
     }
     case STEP_PROMOTE: return check_establish(s);
     case STEP_ESTABLISH: return s->c->next == STEP_OPEN ? check_open(s) : check_establish(s);
+    case STEP_OPEN: return s->c->next == STEP_ESTABLISH ? check_establish(s) : FSM_OK;
+    case STEP_REPOINT: return check_repoint(s);
     case STEP_VERIFY:
     case STEP_APPLY:
     case STEP_CATCH_UP:
-    case STEP_OPEN:
-    case STEP_REPOINT:
     case STEP_SHUT:
     case STEP_DONE:
     case fsm_step_none:
@@ -200,10 +223,16 @@ static void note_degraded(const struct fsm_step_context *s)
 /* Lists the reign of the plan (A8). 'acker' FSM_SERVER_NONE: nobody acknowledges, which is told. */
 static void list_reign(const struct fsm_step_context *s, uint8_t acker)
 {
-    struct fsm_reign reign = {.epoch = s->plan->epoch, .master = s->plan->to, .token = s->plan->token};
+    struct fsm_reign reign;
 
+    memset(&reign, 0, sizeof(reign)); /* Padding too. */
+    reign.epoch = s->plan->epoch;
+    reign.master = s->plan->to;
+    reign.token = s->plan->token;
     reign.k = acker != FSM_SERVER_NONE;
     reign.ackers = fsm_set_one(acker);
+    reign.opened = s->plan->kind == PLAN_ENROL;
+    fsm_reign_absorb_past(&reign, s->plan);
     fsm_reign_list(s->cluster, &reign);
     if (acker == FSM_SERVER_NONE) note_degraded(s);
 }
@@ -226,15 +255,34 @@ static void enact_prepare(const struct fsm_step_context *s)
     list_reign(s, plan->acker);
 }
 
-/* The reign is lossless from the given position on, if it has ackers at all and the policy keeps semi-sync on. */
+static bool is_started_known(const struct fsm_step_context *s, uint8_t server)
+{
+    return server < FSM_SERVERS_MAX && s->c->started_s[server] != 0;
+}
+
+/* Why the reign is not lossless from the given position on, or NULL. */
+static const char *find_unproven(const struct fsm_step_context *s, const struct fsm_reign *reign)
+{
+    if (s->cluster->durability == DURABILITY_ASYNC) return "the cluster is async";
+    if (reign->k == 0) return "nobody acknowledges";
+    if (s->c->target[0] == '\0') return s->c->reason[0] != '\0' ? s->c->reason : "no position was acknowledged";
+    if (!is_started_known(s, reign->master)) return "it is not known when the master was started";
+    if (!is_started_known(s, s->plan->acker)) return "it is not known when its acker was started";
+    return NULL;
+}
+
 static void prove_reign(const struct fsm_step_context *s)
 {
     struct fsm_reign *reign = fsm_reign_find(s->cluster, s->plan->epoch);
+    const char *why;
 
     MUST(reign != NULL);
-    if (reign->k == 0 || s->c->target[0] == '\0' || s->cluster->durability == DURABILITY_ASYNC) return;
-    reign->lossless = true;
-    FSM_TEXT_SET(reign->since, s->c->target);
+    why = find_unproven(s, reign);
+    fsm_reign_started_set(reign, s->c->started_s, s->c->no_tx);
+    reign->lossless = why == NULL;
+    FSM_TEXT_SET(reign->since, why == NULL ? s->c->target : "");
+    /* That nobody acknowledges was told when the reign was listed. */
+    if (why != NULL && reign->k > 0) fsm_note_unproven(s->a, s->cluster, reign, why);
 }
 
 static void enact_verify(const struct fsm_step_context *s)
@@ -253,17 +301,59 @@ static void enact_establish_again(const struct fsm_step_context *s)
     reign->ackers |= fsm_set_one(s->c->acker);
     reign->k = s->c->acker != FSM_SERVER_NONE;
     s->plan->acker = s->c->acker;
-    if (s->c->acker == FSM_SERVER_NONE) note_degraded(s);
+    /* Back from OPEN: what the proof says of the first acker still holds, and the next one counts in the incarnation in
+     * which it is about to attach. Without any acker nothing is proven. */
+    fsm_reign_started_set(reign, s->c->started_s, reign->no_tx);
+    if (s->c->acker != FSM_SERVER_NONE) return;
+    reign->lossless = false;
+    FSM_TEXT_SET(reign->since, "");
+    note_degraded(s);
+}
+
+/* What an operator gave up stays listed, and its ackers are not used before somebody looked at them: they may still
+ * acknowledge for the old master. */
+static void keep_unfenced(const struct fsm_step_context *s, uint64_t epoch_before)
+{
+    fsm_set kept = fsm_set_one(s->plan->to) | fsm_set_one(s->plan->acker) | fsm_set_one(s->plan->from);
+
+    fsm_reigns_keep_unfenced(s->cluster, s->plan);
+    for (uint8_t i = 1; i < s->cluster->reigns_n; i++) {
+        const struct fsm_reign *reign = &s->cluster->reigns[i];
+        char buffer[FSM_TEXT_SIZE];
+        struct text text = TEXT_ON(buffer);
+
+        if (reign->epoch < epoch_before) continue; /* Given up before: told then. */
+        text_addf(&text, "may still acknowledge for %s (epoch %llu), which was given up: stop its replication or "
+                         "rebuild it, then clear it",
+                  fsm_server_name(s->cluster, reign->master), (unsigned long long)reign->epoch);
+        fsm_quarantine_set(s->a, s->cluster, reign->ackers & ~kept, buffer);
+    }
+}
+
+/* What followed the new master with its flag off acknowledges neither for it (A2) nor for a reign that was given up. */
+static void enact_repoint(const struct fsm_step_context *s)
+{
+    struct fsm_reign *reign = fsm_reign_find(s->cluster, s->plan->epoch);
+
+    MUST(reign != NULL);
+    for (uint8_t i = 0; i < s->cluster->servers_n; i++) {
+        if (!fsm_set_has(reign->ackers & s->c->revoked, i)) continue;
+        reign->ackers &= ~FSM_BIT(i);
+        reign->started_s[i] = 0;
+    }
+    fsm_reigns_shrink_unfenced(s->cluster, s->c->revoked);
 }
 
 static void enact_open_done(const struct fsm_step_context *s)
 {
+    uint64_t epoch_before = s->cluster->epoch;
     char buffer[FSM_TEXT_SIZE];
     struct text text = TEXT_ON(buffer);
 
     s->cluster->master = s->plan->to;
     s->cluster->backup = s->plan->acker;
     s->cluster->epoch = s->plan->epoch;
+    keep_unfenced(s, epoch_before);
     text_addf(&text,
               "replaced by %s in epoch %llu; it may hold transactions that nobody acknowledged; do not open it; "
               "rebuild or rejoin it",
@@ -305,15 +395,22 @@ void fsm_step_enact(const struct fsm_step_context *s)
     case STEP_ESTABLISH:
         if (s->c->next == STEP_OPEN) {
             prove_reign(s);
+            fsm_reign_find(s->cluster, s->plan->epoch)->opened = true;
         } else {
             enact_establish_again(s);
         }
         return;
-    case STEP_OPEN: enact_open_done(s); return;
+    case STEP_OPEN:
+        if (s->c->next == STEP_REPOINT) {
+            enact_open_done(s);
+        } else {
+            enact_establish_again(s);
+        }
+        return;
+    case STEP_REPOINT: enact_repoint(s); return;
+    case STEP_SHUT: fsm_reigns_drop_unfenced(s->cluster, s->plan->from); return;
     case STEP_APPLY:
     case STEP_CATCH_UP:
-    case STEP_REPOINT:
-    case STEP_SHUT:
     case STEP_DONE:
     case fsm_step_none:
     case fsm_step_count: return;
@@ -341,7 +438,9 @@ static void describe_revoke(const struct fsm_step_context *s, struct text *text)
     const struct fsm_plan *plan = s->plan;
     bool may_lose = false;
 
-    for (uint8_t i = 0; i < plan->past_n; i++) may_lose = may_lose || !plan->past[i].lossless;
+    for (uint8_t i = 0; i < plan->past_n; i++) {
+        may_lose = may_lose || (!plan->past[i].lossless && plan->past[i].epoch >= s->cluster->epoch);
+    }
     text_addf(text, "; fence %s, revoked ", fsm_fence_name(plan->fence));
     fsm_text_servers(text, s->cluster, plan->revoked);
     text_addf(text, "; candidate %s", fsm_server_name(s->cluster, plan->to));

@@ -18,6 +18,9 @@ void fsm_step_enact(const struct fsm_step_context *s);
 /* Appends what the ended step 'done' found, for the event's text. Called after fsm_step_enact(). */
 void fsm_step_describe(const struct fsm_step_context *s, enum fsm_step done, struct text *text);
 
+/* Refuses because the servers in 'taken' may still acknowledge for an unfenced reign. */
+enum fsm_code fsm_step_refuse_taken(const struct fsm_step_context *s, fsm_set taken);
+
 /* The end of REVOKE: fences (A3, A8, §7) and the choice (A4). */
 enum fsm_code fsm_revoke_check(const struct fsm_step_context *s);
 void fsm_revoke_enact(const struct fsm_step_context *s);

@@ -162,6 +162,7 @@ static void seat_begin(struct seat *s, const struct verb *verb)
     MUST(s->run);
     if (!verb_is_same(&s->last, verb)) s->outcome.attempts = 0;
     s->last = *verb;
+    (void)x->ports->consensus.is_established(x->ports->ctx, &s->last.term);
     s->session = verb->kind == VERB_REIGN_ROW ? PORT_REIGN : PORT_CONTROL;
     s->outcome.attempts++;
     s->outcome.kind = verb->kind;
@@ -175,7 +176,7 @@ static void seat_begin(struct seat *s, const struct verb *verb)
         seat_fail(s, VERB_STATE_FAILED, "the replication account cannot be read on this manager: see its log");
         return;
     }
-    verb_begin(s->run, verb, state->clusters[verb->cluster].flavour, user, password);
+    verb_begin(s->run, &s->last, state->clusters[verb->cluster].flavour, user, password);
     s->run->locked = s->session == PORT_CONTROL && s->lock_token == verb->token && verb->token != 0;
     seat_advance(s, NULL);
 }

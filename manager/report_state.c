@@ -196,8 +196,10 @@ static bool has_no_master(const struct report_cluster *c, struct text *text)
     }
     if (c->diagnosis == NULL) return false;
     enum diagnosis_row row = c->diagnosis->row;
-    if (row == DIAGNOSIS_GONE || row == DIAGNOSIS_SILENT || row == DIAGNOSIS_RESTARTED) {
+    bool is_closed = row == DIAGNOSIS_RESTARTED || row == DIAGNOSIS_CLOSED;
+    if (row == DIAGNOSIS_GONE || row == DIAGNOSIS_SILENT || is_closed) {
         text_addf(text, "%s: %s", name, diagnosis_text(row));
+        if (row == DIAGNOSIS_CLOSED) text_addf(text, "; it stays so until %s", c->diagnosis->change);
         add_last_failed(c, text);
         return true;
     }

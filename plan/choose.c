@@ -39,7 +39,7 @@ const char *choose_problem(const struct work *w, uint8_t server)
     if (!sight_reached(w->cluster, w->in->view, server)) return "the leader cannot reach it";
     const struct view_facts *f = facts_of(w, server);
     if (!text_equal(f->identity, s->identity)) return "it is not the server that was enrolled (identity differs)";
-    if (!f->read_only) return "it is writable";
+    if (!f->read_only && !choose_was_promoted(w, server)) return "it is writable";
     const struct view_channel *ch = first_channel(f);
     if (ch != NULL && ch->sql_errno != 0) return "its applier stopped on an error";
     return settings_problem(w, f);
@@ -66,10 +66,69 @@ fsm_set choose_ackers(const struct fsm_cluster *cluster)
     return all;
 }
 
+bool choose_was_promoted(const struct work *w, uint8_t server)
+{
+    const struct fsm_cluster *c = w->cluster;
+    for (uint8_t i = 0; i < c->reigns_n; i++) {
+        const struct fsm_reign *r = &c->reigns[i];
+        bool is_own = w->plan != NULL && r->epoch == w->plan->epoch; /* Of the plan itself: it is on its way. */
+        if (r->master == server && r->epoch > c->epoch && !is_own) return true;
+    }
+    for (uint8_t i = 0; w->plan != NULL && i < w->plan->past_n; i++) {
+        if (w->plan->past[i].master == server && w->plan->past[i].epoch > c->epoch) return true;
+    }
+    return false;
+}
+
+enum diagnosis_row choose_row(const struct work *w, uint8_t server, uint64_t epoch)
+{
+    struct fsm_cluster as_master = *w->cluster;
+    struct diagnosis d;
+    as_master.master = server;
+    as_master.epoch = as_master.epoch_used = epoch;
+    as_master.paused = false;
+    diagnose(&as_master, w->in->view, &d);
+    return d.row;
+}
+
+static bool is_over(enum diagnosis_row row)
+{
+    return row == DIAGNOSIS_GONE || row == DIAGNOSIS_SILENT || row == DIAGNOSIS_RESTARTED || row == DIAGNOSIS_CLOSED;
+}
+
+uint8_t choose_open(const struct work *w)
+{
+    for (uint8_t i = 0; i < w->cluster->reigns_n; i++) {
+        const struct fsm_reign *r = &w->cluster->reigns[i];
+        if (!r->opened || r->unfenced || !choose_was_promoted(w, r->master)) continue;
+        if (!is_over(choose_row(w, r->master, r->epoch))) return r->master;
+    }
+    return FSM_SERVER_NONE;
+}
+
+static fsm_set unfenced_of(const struct fsm_reign *reigns, uint8_t n)
+{
+    fsm_set ackers = 0;
+    for (uint8_t i = 0; i < n; i++) {
+        if (reigns[i].unfenced) ackers |= reigns[i].ackers;
+    }
+    return ackers;
+}
+
+fsm_set choose_unfenced(const struct work *w)
+{
+    fsm_set ackers = unfenced_of(w->cluster->reigns, w->cluster->reigns_n);
+    if (w->plan == NULL) return ackers;
+    return (ackers | unfenced_of(w->plan->past, w->plan->past_n)) & ~w->plan->revoked;
+}
+
 uint8_t choose_candidate(const struct work *w, uint8_t prefer, fsm_set among)
 {
     fsm_set ackers = choose_ackers(w->cluster);
-    uint8_t best = FSM_SERVER_NONE;
+    uint8_t best = FSM_SERVER_NONE, open = choose_open(w);
+    if (open != FSM_SERVER_NONE) {
+        return fsm_set_has(among, open) && choose_problem(w, open) == NULL ? open : FSM_SERVER_NONE;
+    }
     if (fsm_set_has(among, prefer) && choose_problem(w, prefer) == NULL) return prefer;
     for (uint8_t i = 0; i < w->cluster->servers_n; i++) {
         if (!fsm_set_has(among, i) || choose_problem(w, i) != NULL) continue;
@@ -124,12 +183,16 @@ fsm_set choose_reached(const struct work *w)
     return reached;
 }
 
-bool choose_acks_revoked(const struct fsm_cluster *cluster, const struct fsm_reign *reign, fsm_set revoked)
+bool choose_acks_revoked(const struct fsm_cluster *cluster, const struct fsm_reign *reign, fsm_set revoked,
+                         const uint64_t started_s[FSM_SERVERS_MAX])
 {
     unsigned ackers = fsm_set_count(reign->ackers);
     if (reign->k == 0 || reign->k > ackers) return false;
-    /* A reign beyond the current one was never opened: its master is read-only and waits for its ackers. */
-    if (!reign->lossless && reign->epoch <= cluster->epoch) return false;
+    /* A reign beyond the current one that never came to OPEN: its master is read-only and waits for its ackers. */
+    if (!reign->lossless && (reign->opened || reign->epoch <= cluster->epoch)) return false;
+    for (uint8_t i = 0; reign->lossless && i < FSM_SERVERS_MAX; i++) {
+        if (reign->started_s[i] == 0 || reign->started_s[i] != started_s[i]) revoked &= ~FSM_BIT(i);
+    }
     return fsm_set_count(reign->ackers & revoked) >= ackers - reign->k + 1;
 }
 
@@ -142,24 +205,32 @@ bool choose_master_proves(const struct work *w, const struct fsm_reign *reign)
 static void add_unproven(const struct work *w, const struct fsm_reign *r, fsm_set reached, struct text *t)
 {
     const char *master = work_name(w, r->master);
-    if (choose_acks_revoked(w->cluster, r, r->ackers)) {
+    fsm_set missing = r->ackers & ~reached;
+    if (!choose_acks_revoked(w->cluster, r, r->ackers, r->started_s)) {
+        text_addf(t, "epoch %llu of %s was not lossless, so nothing proves that it stopped: bring back %s, or "
+                     "regent failover %s --accept-loss",
+                  (unsigned long long)r->epoch, master, master, w->cluster->name);
+    } else if (missing != 0) {
         text_add(t, "bring back ");
-        work_names(t, w->cluster, r->ackers & ~reached);
+        work_names(t, w->cluster, missing);
         text_addf(t, " (acker of epoch %llu: it proves what was acknowledged) or %s", (unsigned long long)r->epoch,
                   master);
-        return;
+    } else {
+        work_names(t, w->cluster, r->ackers);
+        text_addf(t, " was restarted since it acknowledged for epoch %llu, so it proves nothing: bring back %s, or "
+                     "regent failover %s --accept-loss", (unsigned long long)r->epoch, master, w->cluster->name);
     }
-    text_addf(t, "epoch %llu of %s was not lossless, so nothing proves that it stopped: bring back %s, or "
-                 "regent failover %s --accept-loss",
-              (unsigned long long)r->epoch, master, master, w->cluster->name);
 }
 
 bool choose_is_provable(const struct work *w, uint8_t to, struct text *t)
 {
     fsm_set reached = choose_reached(w);
+    uint64_t started_s[FSM_SERVERS_MAX];
+    for (uint8_t i = 0; i < FSM_SERVERS_MAX; i++) started_s[i] = facts_of(w, i)->started_s;
     for (uint8_t i = 0; i < w->cluster->reigns_n; i++) {
         const struct fsm_reign *r = &w->cluster->reigns[i];
-        if (r->master == to || choose_master_proves(w, r) || choose_acks_revoked(w->cluster, r, reached)) continue;
+        if (r->master == to || r->unfenced || choose_master_proves(w, r)) continue;
+        if (choose_acks_revoked(w->cluster, r, reached, started_s)) continue;
         add_unproven(w, r, reached, t);
         return false;
     }

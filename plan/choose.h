@@ -11,6 +11,22 @@ const char *choose_problem(const struct work *w, uint8_t server);
  * most. FSM_SERVER_NONE when none can. */
 uint8_t choose_candidate(const struct work *w, uint8_t prefer, fsm_set among);
 
+/* The verdict on 'server' as if it were the master already, of the reign of 'epoch'. */
+enum diagnosis_row choose_row(const struct work *w, uint8_t server, uint64_t epoch);
+
+/* A candidate of an earlier plan that failed when it may have been opened, and that is not known to be gone or closed:
+ * it may commit its clients' writes, so a failover goes on with it and nobody else is promoted over it (S6).
+ * FSM_SERVER_NONE: there is none. */
+uint8_t choose_open(const struct work *w);
+
+/* True when 'server' is the master of a listed reign other than the current one, or of one that the running plan took
+ * off the list: it was promoted before, and has transactions of its own. */
+bool choose_was_promoted(const struct work *w, uint8_t server);
+
+/* Ackers of reigns that an operator gave up: they may still acknowledge for these, so they are used only by a plan that
+ * has revoked them. */
+fsm_set choose_unfenced(const struct work *w);
+
 /* The best acker for a reign of 'to', not one of 'except' (nor the master that is replaced): who has received most.
  * FSM_SERVER_NONE when there is none. */
 uint8_t choose_acker(const struct work *w, uint8_t to, fsm_set except);
@@ -21,8 +37,11 @@ const char *choose_received(const struct work *w, uint8_t server);
 /* Servers to which the leader has a working connection and which are the ones that were enrolled. */
 fsm_set choose_reached(const struct work *w);
 
-/* True when enough of the reign's ackers are in 'revoked' and revocation proves something for it (F1: A3, A7). */
-bool choose_acks_revoked(const struct fsm_cluster *cluster, const struct fsm_reign *reign, fsm_set revoked);
+/* True when enough of the reign's ackers are in 'revoked' and revocation proves something for it (F1: A3, A7).
+ * 'started_s': their incarnations. One that is not the incarnation of the proof does not count: it may have lost its
+ * relay log (A4). */
+bool choose_acks_revoked(const struct fsm_cluster *cluster, const struct fsm_reign *reign, fsm_set revoked,
+                         const uint64_t started_s[FSM_SERVERS_MAX]);
 
 /* True when the old master, once it is closed (F2), accounts by itself for all that it acknowledged in 'reign' (A4):
  * it lost nothing in a crash. For a reign that was not lossless there is nothing better. */

@@ -3,6 +3,7 @@
  *
  * Happy path: SHUT asks CLOSE of the server, DONE. Failure modes: it vanishes again, or its clients do not end: the
  * plan fails after a while and is begun anew after the back-off, as long as the server is seen open. */
+#include "plan/choose.h"
 #include "plan/sight.h"
 #include "plan/work.h"
 
@@ -12,6 +13,7 @@ static bool is_open_stranger(const struct work *w, uint8_t server)
     const struct fsm_server *s = &w->cluster->servers[server];
     const struct view_observation *o = sight_self(w->in->view, server);
     if (server == w->cluster->master || s->maintenance || s->identity[0] == '\0') return false;
+    if (choose_was_promoted(w, server)) return false; /* No stranger: the failover to it goes on. */
     if (!sight_ok(w->cluster, o) || o->facts.read_only) return false;
     return text_equal(o->facts.identity, s->identity);
 }

@@ -17,6 +17,7 @@ struct tally {
     unsigned alive;     /* Got an answer of any kind. */
     unsigned ok;        /* Read it. */
     unsigned read_only; /* Read it, and it was read-only. */
+    unsigned restarted; /* The same, and in another incarnation than the one that the reign rests on. */
     unsigned fails;     /* Got no answer. */
     unsigned refused;   /* Refused twice, far enough apart. */
     unsigned silent;    /* No answer for the timeout. */
@@ -51,6 +52,19 @@ static bool is_refused(const struct view_observation *o)
     return o->outcome == VIEW_REFUSED && o->refused_n >= REFUSED_N && o->refused_span_ms >= REFUSED_SPAN_MS;
 }
 
+/* An incarnation that nobody has written down counts as another one. */
+static bool is_other_incarnation(const struct fsm_cluster *cluster, const struct view_facts *facts)
+{
+    const struct fsm_reign *reign = fsm_reign_current(cluster);
+    return reign == NULL || reign->started_s[cluster->master] != facts->started_s;
+}
+
+/* A failover was begun and did not come to its end: it may have closed the master (F2); nobody else would open it. */
+static bool has_unfinished_failover(const struct fsm_cluster *cluster)
+{
+    return cluster->epoch_used > cluster->epoch;
+}
+
 static void count(struct tally *t, const struct fsm_cluster *cluster, const struct view_observation *o)
 {
     if (sight_fails(cluster, o)) {
@@ -61,9 +75,12 @@ static void count(struct tally *t, const struct fsm_cluster *cluster, const stru
     if (o->age_ms < 0 || o->age_ms > sight_fresh_ms(cluster) || !view_outcome_is_alive(o->outcome)) return;
     t->alive++;
     if (o->age_ms < t->newest_alive_ms) t->newest_alive_ms = o->age_ms;
-    if (!sight_ok(cluster, o)) return;
+    /* Something answers at that address, but it is not the master: an alarm, whatever it says of itself. */
+    if (!sight_ok(cluster, o) || sight_is_foreign(cluster, cluster->master, &o->facts)) return;
     t->ok++;
-    if (o->facts.read_only) t->read_only++;
+    if (!o->facts.read_only) return;
+    t->read_only++;
+    t->restarted += is_other_incarnation(cluster, &o->facts);
 }
 
 static void tally_master(struct tally *t, const struct fsm_cluster *cluster, const struct view *view)
@@ -79,7 +96,8 @@ static void tally_master(struct tally *t, const struct fsm_cluster *cluster, con
     }
     t->refused_since_ms = nth_oldest(refused, t->refused, t->majority);
     const struct view_observation *best = sight_best(cluster, view, cluster->master);
-    t->facts = best != NULL ? &best->facts : NULL;
+    bool is_master = best != NULL && !sight_is_foreign(cluster, cluster->master, &best->facts);
+    t->facts = is_master ? &best->facts : NULL;
 }
 
 enum witness { WITNESS_NONE, WITNESS_STALE, WITNESS_LOST, WITNESS_HEARS };
@@ -115,6 +133,12 @@ static int64_t idle_when_probed_ms(const struct view_observation *o, const struc
     return ch->idle_ms < 0 ? -1 : ch->idle_ms - o->age_ms;
 }
 
+/* A connection on which heartbeats come rarely, or never, may be idle and healthy. */
+static bool tells_silence(const struct fsm_cluster *cluster, const struct view_channel *ch)
+{
+    return ch->heartbeat_period_ms > 0 && ch->heartbeat_period_ms <= cluster->timeout_ms / 4;
+}
+
 /* Silent: nothing arrived for the timeout, whatever the state of the connection. */
 static enum witness witness_of_silence(const struct fsm_cluster *cluster, const struct view *view, uint8_t server,
                                        int64_t within_ms)
@@ -122,7 +146,9 @@ static enum witness witness_of_silence(const struct fsm_cluster *cluster, const 
     enum witness witness;
     const struct view_channel *ch = witness_channel(cluster, view, server, within_ms, &witness);
     if (ch == NULL) return witness;
-    if (idle_when_probed_ms(sight_best(cluster, view, server), ch) >= cluster->timeout_ms) return WITNESS_LOST;
+    if (idle_when_probed_ms(sight_best(cluster, view, server), ch) >= cluster->timeout_ms) {
+        return ch->io != VIEW_IO_YES || tells_silence(cluster, ch) ? WITNESS_LOST : WITNESS_STALE;
+    }
     if (ch->io == VIEW_IO_YES) return ch->idle_ms >= 0 ? WITNESS_HEARS : WITNESS_STALE;
     return ch->idle_ms < 0 ? WITNESS_LOST : WITNESS_STALE;
 }
@@ -181,7 +207,10 @@ static bool is_heard_by_follower(const struct fsm_cluster *cluster, const struct
 
 static enum diagnosis_row match(const struct fsm_cluster *cluster, const struct view *view, const struct tally *t)
 {
-    if (t->read_only >= t->majority) return DIAGNOSIS_RESTARTED;
+    if (t->read_only >= t->majority) {
+        bool acts = t->restarted >= t->majority || has_unfinished_failover(cluster);
+        return acts ? DIAGNOSIS_RESTARTED : DIAGNOSIS_CLOSED;
+    }
     if (is_blocked(cluster, t)) return DIAGNOSIS_BLOCKED;
     if (t->alive >= t->majority && t->ok < t->majority) return DIAGNOSIS_ALARM;
     if (t->ok >= t->majority) return DIAGNOSIS_OK;
@@ -214,8 +243,7 @@ static bool has_lost_receiver(const struct fsm_cluster *cluster, const struct vi
             best != NULL ? sight_channel_from(cluster, &best->facts, cluster->master) : NULL;
         if (ch == NULL) continue;
         if (ch->io == VIEW_IO_CONNECTING) return true;
-        bool misses_heartbeats = ch->io == VIEW_IO_YES && ch->heartbeat_period_ms > 0 &&
-                                 ch->heartbeat_period_ms <= cluster->timeout_ms / 4 &&
+        bool misses_heartbeats = ch->io == VIEW_IO_YES && tells_silence(cluster, ch) &&
                                  idle_when_probed_ms(best, ch) >= cluster->timeout_ms / 2;
         if (misses_heartbeats) return true;
     }

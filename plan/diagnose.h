@@ -10,7 +10,8 @@
 #define DIAGNOSIS_ROWS(X)                                                                                             \
     X(NOT_ENROLLED, not-enrolled, false, "the cluster is declared, its servers are not yet understood")               \
     X(PAUSED, paused, false, "an operator paused the cluster")                                                        \
-    X(RESTARTED, restarted, true, "the master answers, but read-only: it restarted or somebody closed it")            \
+    X(RESTARTED, restarted, true, "the master answers, but read-only: it restarted, or a failover has closed it")     \
+    X(CLOSED, closed, false, "somebody made the master read-only; it did not restart, so it is not replaced")         \
     X(BLOCKED, blocked, false, "commits wait for an acker that is gone; the master is healthy")                       \
     X(ALARM, alarm, false, "the master answers, but not properly: alive, so it is not replaced")                      \
     X(OK, ok, false, "a majority of the managers reads the master")                                                   \

@@ -19,11 +19,12 @@ static void add_age(struct text *t, int64_t age_ms)
     else text_addf(t, " (age %lld ms)", (long long)age_ms);
 }
 
-static void add_manager(struct text *t, const struct view *view, uint8_t m, uint8_t server, const char *name)
+static void add_manager(struct text *t, const struct fsm_cluster *cluster, const struct view *view, uint8_t m,
+                        uint8_t server)
 {
     const struct view_manager *manager = &view->managers[m];
     const struct view_observation *o = &manager->servers[server];
-    text_addf(t, "%s -> %s: ", manager->name, name);
+    text_addf(t, "%s -> %s: ", manager->name, cluster->servers[server].name);
     if (!sight_heard(view, m)) {
         text_add(t, "not heard from\n");
         return;
@@ -34,6 +35,9 @@ static void add_manager(struct text *t, const struct view *view, uint8_t m, uint
         text_add(t, view_outcome_text(o->outcome));
     }
     if (o->outcome == VIEW_OK && o->facts.set) text_add(t, o->facts.read_only ? ", read-only" : ", writable");
+    if (o->outcome == VIEW_OK && sight_is_foreign(cluster, server, &o->facts)) {
+        text_add(t, ", another server than the one enrolled");
+    }
     if (o->outcome == VIEW_OK && o->facts.wait_sessions > 0) {
         text_addf(t, ", %u commits wait, %u ackers", o->facts.wait_sessions, o->facts.source_clients);
     }
@@ -77,7 +81,7 @@ static void add_follower(struct text *t, const struct fsm_cluster *cluster, cons
 void diagnosis_evidence(const struct fsm_cluster *cluster, const struct view *view, uint8_t master, struct text *t)
 {
     if (master >= cluster->servers_n) return;
-    for (uint8_t m = 0; m < view->managers_n; m++) add_manager(t, view, m, master, cluster->servers[master].name);
+    for (uint8_t m = 0; m < view->managers_n; m++) add_manager(t, cluster, view, m, master);
     for (uint8_t i = 0; i < cluster->servers_n; i++) {
         if (i != master) add_follower(t, cluster, view, i, master);
     }
@@ -89,6 +93,8 @@ static const char *change_of_row(enum diagnosis_row row)
     case DIAGNOSIS_NOT_ENROLLED: return "a readable, writable declared master whose replicas follow it";
     case DIAGNOSIS_PAUSED: return "an operator resumes the cluster";
     case DIAGNOSIS_RESTARTED: return "a majority of the managers reads it writable";
+    case DIAGNOSIS_CLOSED:
+        return "an operator opens it again (SET GLOBAL read_only = 0), or replaces it: regent failover";
     case DIAGNOSIS_BLOCKED: return "an acker attaches to the master, or the waiting commits end";
     case DIAGNOSIS_ALARM: return "the alarm is cured (account, connection limit), or the master stops answering";
     case DIAGNOSIS_GONE: return "one reachable follower still connected to the master, or an answer to a majority";

@@ -6,14 +6,15 @@
  * Failure modes: the master is not as declared (no plan begins; 'why' says what is wrong and what to do); a replica is
  * not understood (set aside with a reason; nothing is written to it); semi-sync is not on (lossless: the plan fails;
  * else the reign begins degraded). */
-#include "plan/position.h"
+#include <string.h>
+
+#include "plan/proof.h"
 #include "plan/sight.h"
 #include "plan/work.h"
 
 enum {
     REPLICAS_MS = 5000,        /* For replicas to become understood. */
     PROOF_MS = 5000,           /* For the backup to be seen acknowledging. */
-    TIMEOUT_MIN_MS = 86400000, /* A semi-sync time-out below a day is no "wait for ever". */
 };
 
 static uint8_t with_role(const struct fsm_cluster *cluster, enum fsm_role declared)
@@ -104,6 +105,9 @@ static const char *channel_problem(const struct work *w, const struct view_facts
     if (ch == NULL) return "it is not a replica of the declared master: make it one, or take it out of the cluster";
     if (f->channels_n > 1) return "it has more than one channel: drop the others";
     if (!ch->gtid) return "it replicates without GTID: use MASTER_USE_GTID=slave_pos";
+    if (ch->heartbeat_period_ms == 0 || ch->heartbeat_period_ms > w->cluster->timeout_ms / 4) {
+        return "its heartbeats are too rare to tell silence: set MASTER_HEARTBEAT_PERIOD to a quarter of the timeout";
+    }
     if (ch->io != VIEW_IO_YES) return "its receiver is not connected to the master: look at its last error";
     if (!ch->applier) return "its applier is stopped: look at its last error";
     return NULL;
@@ -124,11 +128,10 @@ static const char *replica_problem(const struct work *w, uint8_t server, uint8_t
 
 static const char *source_problem(const struct view_facts *m)
 {
-    if (!m->source_enabled || !m->source_on) return "semi-sync is off on the master";
-    if (!m->after_sync) return "the wait point is not AFTER_SYNC";
-    if (!m->wait_no_replica) return "the master does not wait when no replica is there (wait_no_slave)";
-    if (m->source_timeout_ms < TIMEOUT_MIN_MS) return "the master's semi-sync time-out is too short: set 4294967295";
+    const char *problem = proof_source_problem(m);
+    if (problem != NULL) return problem;
     if (m->source_clients < 1) return "no replica is attached for semi-sync";
+    if (m->source_clients > 1) return "more than one replica is attached for semi-sync: only the backup may be";
     if (!m->durable) return "the master is not durable: sync_binlog=1, innodb_flush_log_at_trx_commit=1";
     return NULL;
 }
@@ -144,12 +147,7 @@ static const char *lossless_problem(const struct work *w, uint8_t master, uint8_
     if (problem != NULL) return problem;
     if (!b->facts.replica_enabled || !b->facts.replica_on) return "the backup does not acknowledge";
     if (!b->facts.relay_durable) return "the backup's relay log is not durable: sync_relay_log=1";
-    for (uint8_t i = 0; i < w->cluster->servers_n; i++) {
-        const struct view_facts *f = &sight_self(w->in->view, i)->facts;
-        if (i == master || i == backup || !f->set) continue;
-        if (f->replica_enabled || f->replica_on) return "another replica than the backup may acknowledge";
-    }
-    return NULL;
+    return proof_stranger(w, master, FSM_BIT(backup));
 }
 
 /* --- begin --- */
@@ -269,53 +267,37 @@ static void prepare_step(struct work *w)
 
 /* --- VERIFY --- */
 
-/* The managers' oldest and newest recent readings of the master. */
-static void read_twice(const struct work *w, const struct view_observation **oldest,
-                       const struct view_observation **newest)
+/* Ends the step, with the proof when there is one. The incarnations are told in any case. */
+static struct fsm_cmd_plan_step *end_verify(struct work *w, const struct proof *proof)
 {
-    *oldest = *newest = NULL;
-    for (uint8_t m = 0; m < w->in->view->managers_n; m++) {
-        const struct view_observation *o = &w->in->view->managers[m].servers[w->plan->to];
-        if (!sight_heard(w->in->view, m) || !sight_ok(w->cluster, o)) continue;
-        if (*oldest == NULL || o->age_ms > (*oldest)->age_ms) *oldest = o;
-        if (*newest == NULL || o->age_ms < (*newest)->age_ms) *newest = o;
-    }
-}
-
-/* Position g of the master such that the backup has received g and no commit went by unacknowledged meanwhile (A7);
- * NULL: not proven by these observations. */
-static const char *proven_since(const struct work *w)
-{
-    const struct view_observation *oldest, *newest;
-    const struct view_observation *backup = sight_best(w->cluster, w->in->view, w->plan->acker);
-    read_twice(w, &oldest, &newest);
-    if (oldest == NULL || backup == NULL || backup->age_ms > oldest->age_ms) return NULL;
-    /* One manager alone has one reading: its own status then stands for the second one. */
-    bool is_alone = w->in->view->managers_n == 1;
-    if (!is_alone && (oldest == newest || newest->age_ms > backup->age_ms)) return NULL;
-    if (oldest->facts.no_tx != newest->facts.no_tx || oldest->facts.started_s != newest->facts.started_s) return NULL;
-    if (!oldest->facts.source_on || !newest->facts.source_on) return NULL;
-    const struct view_channel *ch = sight_channel_from(w->cluster, &backup->facts, w->plan->to);
-    const char *g = oldest->facts.binlog;
-    if (ch == NULL || g[0] == '\0') return NULL;
-    return position_contains(w->cluster->flavour, ch->received, g) ? g : NULL;
+    struct fsm_cmd_plan_step *step = work_advance(w, STEP_DONE);
+    const struct view_facts *m = &sight_self(w->in->view, w->plan->to)->facts;
+    step->started_s[w->plan->to] = m->started_s;
+    step->no_tx = m->no_tx;
+    if (proof == NULL) return step;
+    (void)TEXT_COPY(step->target, proof->since);
+    memcpy(step->started_s, proof->started_s, sizeof(step->started_s));
+    step->no_tx = proof->no_tx;
+    return step;
 }
 
 static void verify_step(struct work *w)
 {
     bool is_lossless = w->cluster->durability == DURABILITY_LOSSLESS;
     const char *problem = lossless_problem(w, w->plan->to, w->plan->acker);
-    const char *since = problem == NULL ? proven_since(w) : NULL;
+    struct proof proof;
+    bool is_proven = problem == NULL && proof_find(w, w->plan->to, FSM_BIT(w->plan->acker), &proof);
     const char *missing = problem != NULL ? problem : "the backup was not seen to have received all";
-    if (since != NULL || w->cluster->durability == DURABILITY_ASYNC) {
-        (void)TEXT_COPY(work_advance(w, STEP_DONE)->target, since != NULL ? since : "");
+    if (is_proven || w->cluster->durability == DURABILITY_ASYNC) {
+        end_verify(w, is_proven ? &proof : NULL);
     } else if (is_lossless && work_step_ms(w) >= WORK_GIVE_UP_MS) {
         struct text reason = work_fail(w);
         text_addf(&reason, "the cluster is declared lossless, but %s", missing);
     } else if (!is_lossless && work_step_ms(w) >= PROOF_MS) {
-        struct fsm_cmd_plan_step *step = work_advance(w, STEP_DONE);
+        struct fsm_cmd_plan_step *step = end_verify(w, NULL);
         struct text t = TEXT_ON(step->evidence);
         text_addf(&t, "not lossless: %s\n", missing);
+        (void)TEXT_COPY(step->reason, missing);
         WORK_WHY(w, "enrolled, but not lossless: %s", missing);
     } else {
         WORK_WHY(w, "is every commit acknowledged? Not known yet: %s", missing);

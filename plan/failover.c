@@ -4,9 +4,11 @@
  * ESTABLISH (an acker attaches, the reign row is acknowledged), OPEN, REPOINT (the others follow), DONE.
  * Failure modes: the acker does not attach (another one is listed and tried; then none, unless the cluster is
  * lossless); the holder is lost (set aside when the candidate proves all by itself); the candidate is lost (the plan
- * fails, and the next one has to account for it); a replica does not follow (set aside). */
+ * fails, and the next one has to account for it; not so easily once it was asked to open); a replica does not follow
+ * (set aside). */
 #include "plan/choose.h"
 #include "plan/position.h"
+#include "plan/proof.h"
 #include "plan/sight.h"
 #include "plan/work.h"
 
@@ -15,7 +17,9 @@ enum {
     ACKER_LOST_MS = 200,    /* The same when its process is known to be gone. */
     NO_ACKER_MS = 8000,     /* Before a reign begins without one, where that is allowed. */
     LOST_MS = 3000,         /* Of no answer from the candidate or the holder. */
+    OPEN_MS = 30000,        /* For the candidate to open: it may be open already, so patience beats a new plan. */
     REPOINT_MS = 5000,      /* For replicas to follow. */
+    PROBE_MS = 100,         /* A probe that ended so long after something began after it, too. */
 };
 
 /* --- begin --- */
@@ -40,19 +44,31 @@ static void propose_failover(struct work *w, uint8_t to, uint8_t acker)
     b->from = w->cluster->master;
     b->to = to;
     b->acker = acker;
-    (void)TEXT_COPY(b->verdict, diagnosis_name(d->row));
+    (void)TEXT_COPY(b->verdict, d->acts ? diagnosis_name(d->row) : "open-successor");
     (void)TEXT_COPY(b->evidence, d->evidence);
-    WORK_WHY(w, "%s: %s replaces %s", diagnosis_text(d->row), work_name(w, to), work_name(w, b->from));
+    if (d->acts) {
+        WORK_WHY(w, "%s: %s replaces %s", diagnosis_text(d->row), work_name(w, to), work_name(w, b->from));
+    } else {
+        WORK_WHY(w, "an earlier failover opened %s and was not finished: it goes on", work_name(w, to));
+    }
 }
 
 void failover_begin(struct work *w)
 {
     int64_t ended_ms = work_ended_ms(w);
-    if (w->update->diagnosis.row == DIAGNOSIS_RESTARTED && ended_ms >= 0 && ended_ms <= sight_fresh_ms(w->cluster)) {
-        WORK_WHY(w, "read-only, but by a probe that may be older than its opening: looking again");
+    bool is_by_facts = w->update->diagnosis.row == DIAGNOSIS_RESTARTED || !w->update->diagnosis.acts;
+    if (is_by_facts && ended_ms >= 0 && ended_ms <= sight_fresh_ms(w->cluster)) {
+        WORK_WHY(w, "by a probe that may be older than the last plan's end: looking again");
         return;
     }
     uint8_t to = choose_candidate(w, w->cluster->backup, choose_reached(w));
+    uint8_t open = choose_open(w);
+    if (to == FSM_SERVER_NONE && open != FSM_SERVER_NONE) {
+        const char *problem = choose_problem(w, open);
+        WORK_WHY(w, "%s may have been opened by an earlier failover and is not known to be gone, so nobody else is "
+                    "promoted%s%s", work_name(w, open), problem != NULL ? ": " : "", problem != NULL ? problem : "");
+        return;
+    }
     if (to == FSM_SERVER_NONE) {
         say_no_candidate(w);
         return;
@@ -174,8 +190,9 @@ static uint8_t acker_now(const struct work *w)
 {
     uint8_t acker = w->plan->acker;
     bool is_there = acker < w->cluster->servers_n && sight_reached(w->cluster, w->in->view, acker) &&
-                    w->cluster->servers[acker].state == SERVER_MEMBER && !w->cluster->servers[acker].maintenance;
-    return is_there ? acker : choose_acker(w, w->plan->to, 0);
+                    w->cluster->servers[acker].state == SERVER_MEMBER && !w->cluster->servers[acker].maintenance &&
+                    !fsm_set_has(choose_unfenced(w), acker);
+    return is_there ? acker : choose_acker(w, w->plan->to, choose_unfenced(w));
 }
 
 static void promote_step(struct work *w)
@@ -206,15 +223,52 @@ static bool replace_acker(struct work *w)
     bool is_late = work_step_ms(w) >= ACKER_MS || is_lost(w, acker, ACKER_LOST_MS);
     if (!is_late || !sight_reached(w->cluster, w->in->view, w->plan->to)) return false;
 
-    uint8_t next = choose_acker(w, w->plan->to, FSM_BIT(acker));
+    uint8_t next = choose_acker(w, w->plan->to, FSM_BIT(acker) | choose_unfenced(w));
     if (next == FSM_SERVER_NONE && (needs_acker(w) || work_step_ms(w) < NO_ACKER_MS)) return false;
     struct fsm_cmd_plan_step *step = work_advance(w, STEP_ESTABLISH);
     step->acker = next;
+    if (next != FSM_SERVER_NONE) step->started_s[next] = sight_self(w->in->view, next)->facts.started_s;
     struct text t = TEXT_ON(step->evidence);
     text_addf(&t, "%s did not attach: %s\n", work_name(w, acker), error_of(w, acker, VERB_FOLLOW));
     WORK_WHY(w, "%s does not attach to %s; %s is tried", work_name(w, acker), work_name(w, w->plan->to),
              work_name(w, next));
     return true;
+}
+
+/* Ends the step: the row is acknowledged. The proof rests on the incarnations that wrote and acknowledged it. */
+static void end_establish(struct work *w)
+{
+    uint8_t to = w->plan->to;
+    const struct fsm_reign *reign = &w->cluster->reigns[0];
+    const struct verb_outcome *row = work_outcome(w, to, VERB_REIGN_ROW);
+    struct fsm_cmd_plan_step *step = work_advance(w, STEP_OPEN);
+    (void)TEXT_COPY(step->target, row->executed);
+    step->started_s[to] = row->started_s;
+    step->no_tx = row->no_tx;
+    for (uint8_t i = 0; i < w->cluster->servers_n; i++) {
+        if (reign->epoch != w->plan->epoch || !fsm_set_has(reign->ackers, i)) continue;
+        /* One that was replaced may still attach, in the incarnation in which it was asked to. */
+        step->started_s[i] = work_is_done(w, i, VERB_FOLLOW) ? work_outcome(w, i, VERB_FOLLOW)->started_s
+                                                             : sight_self(w->in->view, i)->facts.started_s;
+    }
+}
+
+/* The acker has told its incarnation, or cannot be asked: then the one that was seen last counts. */
+static bool is_acker_known(const struct work *w)
+{
+    uint8_t acker = w->plan->acker;
+    return acker == FSM_SERVER_NONE || work_is_done(w, acker, VERB_FOLLOW) ||
+           !sight_reached(w->cluster, w->in->view, acker);
+}
+
+/* Ackers that were replaced are stopped again: exactly the one that the reign rests on may be attached (A6). */
+static void revoke_replaced(struct work *w)
+{
+    const struct fsm_reign *reign = &w->cluster->reigns[0];
+    for (uint8_t i = 0; i < w->cluster->servers_n; i++) {
+        if (reign->epoch != w->plan->epoch || !fsm_set_has(reign->ackers, i) || i == w->plan->acker) continue;
+        if (i != w->plan->from && sight_reached(w->cluster, w->in->view, i)) (void)work_ask(w, i, VERB_REVOKE);
+    }
 }
 
 static void establish_step(struct work *w)
@@ -224,11 +278,11 @@ static void establish_step(struct work *w)
      * was refused sends us back to look again who is attached. */
     const struct verb_outcome *row = work_outcome(w, to, VERB_REIGN_ROW);
     bool is_attached = work_is_done(w, to, VERB_ATTACHED) || (row != NULL && row->state != VERB_STATE_FAILED);
-    if (work_is_done(w, to, VERB_REIGN_ROW)) {
-        struct fsm_cmd_plan_step *step = work_advance(w, STEP_OPEN);
-        (void)TEXT_COPY(step->target, row->executed);
+    if (work_is_done(w, to, VERB_REIGN_ROW) && is_acker_known(w)) {
+        end_establish(w);
         return;
     }
+    revoke_replaced(w);
     if (acker != FSM_SERVER_NONE) {
         struct verb *follow = work_ask(w, acker, VERB_FOLLOW);
         work_source(w, follow, to);
@@ -247,16 +301,67 @@ static void establish_step(struct work *w)
     wait_for(w, to, kind);
 }
 
+/* --- open --- */
+
+/* A server that was asked to open may be open, whatever became of the answer. Only when it is gone, or for long neither
+ * opens nor answers, is the plan given up: the next one has to close it, or to go on with it. */
+static bool fail_opening(struct work *w)
+{
+    uint8_t to = w->plan->to;
+    enum diagnosis_row row = choose_row(w, to, w->plan->epoch);
+    bool is_gone = work_step_ms(w) >= LOST_MS && (row == DIAGNOSIS_GONE || row == DIAGNOSIS_SILENT);
+    if (!is_gone && work_step_ms(w) < OPEN_MS) return false;
+    struct text reason = work_fail(w);
+    if (is_gone) text_addf(&reason, "the candidate %s is gone at step open: bring it back", work_name(w, to));
+    else text_addf(&reason, "%s does not open: %s", work_name(w, to), error_of(w, to, VERB_OPEN));
+    return true;
+}
+
+/* Open under this plan's token: OPEN did its work, even if its answer, or its acker, was lost right after. */
+static bool is_open(const struct work *w)
+{
+    const struct view_observation *o = sight_self(w->in->view, w->plan->to);
+    if (work_is_done(w, w->plan->to, VERB_OPEN)) return true;
+    bool is_ours = text_equal(o->facts.identity, w->cluster->servers[w->plan->to].identity);
+    return sight_ok(w->cluster, o) && is_ours && !o->facts.read_only && o->facts.token == w->plan->token;
+}
+
+/* Where the promotion rests on the old master being closed, it must be so at this very moment: it may have been
+ * restarted meanwhile, and boot open. True while that is not known. */
+static bool is_closing_again(struct work *w)
+{
+    uint8_t from = w->plan->from;
+    if (w->plan->fence != FENCE_F2_CLOSED || work_is_done(w, from, VERB_CLOSE)) return false;
+    const struct view_observation *o = sight_self(w->in->view, from);
+    bool is_there = sight_ok(w->cluster, o) && text_equal(o->facts.identity, w->cluster->servers[from].identity);
+    if (!is_there) return false;
+    (void)work_ask(w, from, VERB_CLOSE);
+    WORK_WHY(w, "open: %s must be closed before %s opens (%s)", work_name(w, from), work_name(w, w->plan->to),
+             error_of(w, from, VERB_CLOSE));
+    return true;
+}
+
+/* The acker left before the opening: another one attaches first. Not once OPEN may still be under way. */
+static bool replace_before_opening(struct work *w)
+{
+    const struct verb_outcome *o = work_outcome(w, w->plan->to, VERB_OPEN);
+    const struct view_observation *seen = sight_self(w->in->view, w->plan->to);
+    if (o == NULL || o->state != VERB_STATE_FAILED || !sight_ok(w->cluster, seen)) return false;
+    bool is_alone = seen->facts.read_only && seen->facts.source_clients == 0;
+    return seen->age_ms < o->age_ms && is_alone && replace_acker(w);
+}
+
 static void open_step(struct work *w)
 {
     uint8_t to = w->plan->to;
+    if (is_open(w)) {
+        (void)work_advance(w, STEP_REPOINT);
+        return;
+    }
+    if (replace_before_opening(w) || fail_opening(w) || is_closing_again(w)) return;
     struct verb *v = work_ask(w, to, VERB_OPEN);
     if (v != NULL) v->k = w->plan->acker != FSM_SERVER_NONE ? 1 : 0;
-    if (work_is_done(w, to, VERB_OPEN)) {
-        (void)work_advance(w, STEP_REPOINT);
-    } else if (!fail_if_stuck(w, VERB_OPEN)) {
-        wait_for(w, to, VERB_OPEN);
-    }
+    wait_for(w, to, VERB_OPEN);
 }
 
 /* --- repoint --- */
@@ -305,12 +410,39 @@ static void add_left_behind(const struct work *w, fsm_set missing, fsm_set hopel
     }
 }
 
+/* Ackers that were replaced before they attached and now follow as plain replicas: they cannot acknowledge any more.
+ * They leave A when its other member has received all that the master had committed after that (A2). */
+static fsm_set confirmed_off(const struct work *w)
+{
+    const struct fsm_reign *reign = fsm_reign_current(w->cluster);
+    fsm_set off = 0;
+    int64_t youngest_ms = INT64_MAX;
+    if (reign == NULL || w->plan->acker == FSM_SERVER_NONE) return 0;
+    for (uint8_t i = 0; i < w->cluster->servers_n; i++) {
+        if (i == w->plan->acker || !fsm_set_has(reign->ackers, i) || !work_is_done(w, i, VERB_FOLLOW)) continue;
+        const struct verb_outcome *o = work_outcome(w, i, VERB_FOLLOW);
+        off |= FSM_BIT(i);
+        if (o->age_ms < youngest_ms) youngest_ms = o->age_ms;
+    }
+    if (off == 0 || (reign->ackers & ~off) != FSM_BIT(w->plan->acker)) return 0;
+    bool is_caught_up = proof_has_caught_up(w, reign->master, FSM_BIT(w->plan->acker), youngest_ms - PROBE_MS);
+    return is_caught_up ? off : 0;
+}
+
+/* True while a replaced acker is still to leave A. */
+static bool is_shrinking(const struct work *w, fsm_set off)
+{
+    const struct fsm_reign *reign = fsm_reign_current(w->cluster);
+    return reign != NULL && w->plan->acker != FSM_SERVER_NONE && (reign->ackers & ~off) != FSM_BIT(w->plan->acker);
+}
+
 static void repoint_step(struct work *w)
 {
     fsm_set hopeless = 0;
     (void)work_ask(w, w->plan->to, VERB_CLEAR);
     fsm_set missing = ask_to_follow(w, &hopeless);
-    bool is_all = (missing & ~hopeless) == 0 && work_is_done(w, w->plan->to, VERB_CLEAR);
+    fsm_set off = confirmed_off(w);
+    bool is_all = (missing & ~hopeless) == 0 && work_is_done(w, w->plan->to, VERB_CLEAR) && !is_shrinking(w, off);
     /* The new master is open: nothing is worth waiting for when it must be replaced itself. (Not by the verdict
      * "restarted": the last probes may be from before the opening.) */
     enum diagnosis_row row = w->update->diagnosis.row;
@@ -321,6 +453,7 @@ static void repoint_step(struct work *w)
     }
     struct fsm_cmd_plan_step *step = work_advance(w, STEP_DONE);
     step->set_aside = missing;
+    step->revoked = off;
     struct text reason = TEXT_ON(step->reason);
     add_left_behind(w, missing, hopeless, &reason);
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "plan/choose.h"
+#include "plan/proof.h"
 #include "plan/sight.h"
 
 /* A server that holds a greater token than the plan's: somebody newer acts. */
@@ -44,16 +45,23 @@ static void carry_on(struct work *w)
     WORK_WHY(w, "this version does not know the kind of plan %llu", (unsigned long long)w->plan->token);
 }
 
+/* What the proof rests on can be looked at. While the master is not read the incarnations of the ackers judge alone. */
+static bool is_master_read(enum diagnosis_row row)
+{
+    return row == DIAGNOSIS_OK || row == DIAGNOSIS_BLOCKED || row == DIAGNOSIS_CLOSED || row == DIAGNOSIS_PAUSED;
+}
+
 static void begin(struct work *w)
 {
     const struct diagnosis *d = &w->update->diagnosis;
+    if (is_master_read(d->row) && proof_withdraw(w)) return;
     if (w->cluster->paused) {
         WORK_WHY(w, "paused by an operator");
     } else if (w->cluster->epoch == 0) {
         if (!work_backs_off(w, PLAN_ENROL)) enrol_begin(w);
-    } else if (d->acts) {
+    } else if (d->acts || choose_open(w) != FSM_SERVER_NONE) {
         if (!work_backs_off(w, PLAN_FAILOVER)) failover_begin(w);
-    } else if (!close_begin(w)) {
+    } else if (!close_begin(w) && !proof_restore(w)) {
         WORK_WHY(w, "%s: %s", diagnosis_name(d->row), diagnosis_text(d->row));
     }
 }

@@ -24,6 +24,7 @@ struct revoke {
     fsm_set ackers;  /* Of all listed reigns. */
     fsm_set asked;   /* Servers that were asked something. */
     fsm_set done;    /* Followers that are revoked and have said what they received. */
+    uint64_t started_s[FSM_SERVERS_MAX]; /* Incarnations of those. */
     bool is_closed;  /* The old master is. */
     int64_t last_ms; /* Age of the youngest outcome that is needed. */
     struct fsm_finding found[FSM_SERVERS_MAX];
@@ -48,6 +49,14 @@ static bool can_be_closed(const struct work *w)
     return sight_reached(w->cluster, w->in->view, old_master(w)) && is_ours(w, old_master(w));
 }
 
+/* A candidate of an earlier plan that is open: it is closed before it begins a reign anew, or is replaced. */
+static bool is_to_close(const struct work *w, uint8_t server)
+{
+    if (!choose_was_promoted(w, server) || work_outcome(w, server, VERB_REVOKE) != NULL) return false;
+    if (!sight_reached(w->cluster, w->in->view, server) || !is_ours(w, server)) return false;
+    return !sight_self(w->in->view, server)->facts.read_only && !work_is_done(w, server, VERB_CLOSE);
+}
+
 static void ask_followers(struct work *w, struct revoke *r)
 {
     for (uint8_t i = 0; i < w->cluster->servers_n; i++) {
@@ -56,7 +65,7 @@ static void ask_followers(struct work *w, struct revoke *r)
         if (i == old_master(w) || s->identity[0] == '\0') continue;
         if (!fsm_set_has(r->ackers, i) && !is_wished) continue;
         r->asked |= FSM_BIT(i);
-        (void)work_ask(w, i, VERB_REVOKE);
+        (void)work_ask(w, i, is_to_close(w, i) ? VERB_CLOSE : VERB_REVOKE);
     }
 }
 
@@ -86,6 +95,19 @@ static void find(const struct work *w, struct revoke *r, uint8_t server, const s
     f->set = position_add(w->cluster->flavour, f->received, o->executed);
 }
 
+/* One that was promoted before has its own transactions in its binlog only, while its old channel is there: to be read
+ * after it was revoked. */
+static bool find_own(const struct work *w, struct revoke *r, uint8_t server, const struct verb_outcome *o)
+{
+    const struct view_observation *seen = sight_self(w->in->view, server);
+    struct fsm_finding *f = &r->found[server];
+    if (!choose_was_promoted(w, server)) return true;
+    if (!sight_reached(w->cluster, w->in->view, server) || !is_ours(w, server)) return false;
+    if (seen->age_ms >= o->age_ms) return false;
+    return position_add(w->cluster->flavour, f->received, seen->facts.binlog) &&
+           position_add(w->cluster->flavour, f->executed, seen->facts.binlog);
+}
+
 static void find_all(const struct work *w, struct revoke *r)
 {
     r->last_ms = INT64_MAX;
@@ -93,8 +115,10 @@ static void find_all(const struct work *w, struct revoke *r)
         if (i == old_master(w) || !work_is_done(w, i, VERB_REVOKE)) continue;
         const struct verb_outcome *o = work_outcome(w, i, VERB_REVOKE);
         find(w, r, i, o);
+        if (r->found[i].set) r->found[i].set = find_own(w, r, i, o);
         if (!r->found[i].set) continue;
         r->done |= FSM_BIT(i);
+        r->started_s[i] = o->started_s;
         if (fsm_set_has(r->ackers, i) && o->age_ms < r->last_ms) r->last_ms = o->age_ms;
     }
     if (!work_is_done(w, old_master(w), VERB_CLOSE)) return;
@@ -110,7 +134,8 @@ static enum fsm_fence fence_of(const struct work *w, const struct revoke *r, uin
     enum fsm_fence fence = FENCE_F1_ACKS_REVOKED;
     for (uint8_t i = 0; i < w->cluster->reigns_n; i++) {
         const struct fsm_reign *reign = &w->cluster->reigns[i];
-        if (reign->master == to || choose_acks_revoked(w->cluster, reign, r->done)) continue;
+        if (reign->master == to || reign->unfenced) continue;
+        if (choose_acks_revoked(w->cluster, reign, r->done, r->started_s)) continue;
         if (!r->is_closed || !choose_master_proves(w, reign)) return fsm_fence_none;
         fence = FENCE_F2_CLOSED;
     }
@@ -203,7 +228,8 @@ static void end_revoke(struct work *w, struct revoke *r, uint8_t to)
     }
     step->fence = fence;
     step->revoked = r->done & r->ackers;
-    step->acker = choose_acker(w, to, r->set_aside);
+    memcpy(step->started_s, r->started_s, sizeof(step->started_s));
+    step->acker = choose_acker(w, to, r->set_aside | (choose_unfenced(w) & ~r->done));
     step->set_aside = r->set_aside;
     memcpy(step->found, r->found, sizeof(step->found));
     (void)TEXT_COPY(step->target, r->target);
@@ -224,6 +250,11 @@ static void add_missing(const struct work *w, const struct revoke *r, struct tex
 static void give_up(struct work *w, const struct revoke *r, uint8_t to)
 {
     struct text reason = work_fail(w);
+    if ((r->ackers & ~r->done) == 0 && to != FSM_SERVER_NONE && fence_of(w, r, to) == fsm_fence_none) {
+        text_addf(&reason, "every acker is revoked, but one was restarted since it acknowledged, or the reign was not "
+                           "lossless: bring back the old master %s", work_name(w, old_master(w)));
+        return;
+    }
     if ((r->ackers & ~r->done) == 0) {
         text_addf(&reason, "every acker is revoked, but %s cannot be promoted: %s", work_name(w, w->plan->to),
                   to != FSM_SERVER_NONE ? "nobody can acknowledge for it: bring back a replica"
@@ -237,16 +268,17 @@ static void give_up(struct work *w, const struct revoke *r, uint8_t to)
 
 static uint8_t candidate(const struct work *w, const struct revoke *r)
 {
-    uint8_t to = choose_candidate(w, w->plan->to, r->done);
+    uint8_t to = w->plan->to;
+    if (!w->plan->by_operator) return choose_candidate(w, to, r->done);
     /* What an operator asked for is done or refused, not replaced. */
-    return w->plan->by_operator && to != w->plan->to ? FSM_SERVER_NONE : to;
+    return fsm_set_has(r->done, to) && choose_problem(w, to) == NULL ? to : FSM_SERVER_NONE;
 }
 
 static bool is_ready(const struct work *w, const struct revoke *r, uint8_t to)
 {
     bool is_lossless = w->cluster->durability == DURABILITY_LOSSLESS;
     if (to == FSM_SERVER_NONE) return false;
-    if (is_lossless && choose_acker(w, to, 0) == FSM_SERVER_NONE) return false;
+    if (is_lossless && choose_acker(w, to, choose_unfenced(w) & ~r->done) == FSM_SERVER_NONE) return false;
     if (fence_of(w, r, to) == fsm_fence_none) {
         return w->plan->accept_loss && w->plan->by_operator && work_step_ms(w) >= NO_PROOF_MS;
     }

@@ -68,6 +68,12 @@ bool sight_failed_within(const struct fsm_cluster *cluster, const struct view *v
     return false;
 }
 
+bool sight_is_foreign(const struct fsm_cluster *cluster, uint8_t server, const struct view_facts *facts)
+{
+    const char *enrolled = cluster->servers[server].identity;
+    return facts->set && enrolled[0] != '\0' && facts->identity[0] != '\0' && !text_equal(facts->identity, enrolled);
+}
+
 bool sight_address(const char *address, char host[FSM_ADDRESS_SIZE], uint16_t *port)
 {
     uint64_t number = 0;

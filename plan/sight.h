@@ -29,6 +29,9 @@ const struct view_observation *sight_best(const struct fsm_cluster *cluster, con
 /* True when a heard manager failed to reach 'server' within the last 'within_ms'. */
 bool sight_failed_within(const struct fsm_cluster *cluster, const struct view *view, uint8_t server, int64_t within_ms);
 
+/* True when 'facts' carry the identity of another server than the one enrolled as 'server'. None at all is no proof. */
+bool sight_is_foreign(const struct fsm_cluster *cluster, uint8_t server, const struct view_facts *facts);
+
 /* The channel of a server with these 'facts' that comes from the server with 'address' (host:port) and 'server_id' (0:
  * unknown), or NULL. Server ids decide where both are known; before the first connection only the address is. */
 const struct view_channel *sight_channel(const struct view_facts *facts, const char *address, uint32_t server_id);

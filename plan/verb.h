@@ -36,6 +36,8 @@ struct verb {
     uint8_t cluster;
     uint8_t server;
     uint64_t token;                /* Of the plan: the fencing token. */
+    uint64_t term;                 /* Raft term of the leader that acts; filled by the executor. Of two leaders of one
+                                      plan the server obeys that of the greater term (S3). */
     enum fsm_step step;            /* Intent under which it is performed. */
     uint64_t epoch;                /* Of the reign to come. */
     char identity[FSM_NAME_SIZE];  /* Expected (or, for ENROL, to be stored). */
@@ -71,6 +73,8 @@ struct verb_outcome {
     char executed[FSM_GTID_SIZE];
     char identity[FSM_NAME_SIZE];
     uint32_t server_id;
+    uint64_t started_s; /* Incarnation of the server, as view_facts.started_s; 0: not learnt. */
+    uint64_t no_tx;     /* As view_facts.no_tx. */
     char error[FSM_TEXT_SIZE];
 };
 

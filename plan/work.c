@@ -126,12 +126,27 @@ static const struct fsm_plan *newest_ended(const struct work *w, enum fsm_plan_k
     return newest;
 }
 
-static int64_t since_ms(const struct work *w, const struct fsm_plan *ended)
+static int64_t since_wall_ms(const struct work *w, struct wall then)
 {
-    if (ended == NULL) return -1;
-    int64_t ms = (w->in->wall.us - ended->ended.us) / 1000;
+    int64_t ms = (w->in->wall.us - then.us) / 1000;
     if (ms < -CLOCK_SKEW_MS) return -1;
     return ms < 0 ? 0 : ms;
+}
+
+static int64_t since_ms(const struct work *w, const struct fsm_plan *ended)
+{
+    return ended != NULL ? since_wall_ms(w, ended->ended) : -1;
+}
+
+int64_t work_event_ms(const struct work *w, const char *kind)
+{
+    const struct fsm_state *state = w->in->state;
+    uint64_t kept = state->events_n < FSM_EVENTS_MAX ? state->events_n : FSM_EVENTS_MAX;
+    for (uint64_t i = 1; i <= kept; i++) {
+        const struct fsm_event *e = &state->events[(state->events_n - i) % FSM_EVENTS_MAX];
+        if (text_equal(e->kind, kind) && text_equal(e->cluster, w->cluster->name)) return since_wall_ms(w, e->time);
+    }
+    return -1;
 }
 
 int64_t work_ended_ms(const struct work *w)

@@ -47,6 +47,8 @@ struct text work_fail(struct work *w);
 
 /* How long ago the newest plan of this cluster ended, by the wall clock; -1: there is none. Milliseconds. */
 int64_t work_ended_ms(const struct work *w);
+/* How long ago the newest event of 'kind' of this cluster was recorded, likewise. */
+int64_t work_event_ms(const struct work *w, const char *kind);
 /* True while a plan of 'kind' that failed or was aborted is so young that the next one has to wait; says so. */
 bool work_backs_off(struct work *w, enum fsm_plan_kind kind);
 

@@ -126,6 +126,9 @@ static int encode_plan_step(command_message *m, const struct fsm_cmd_plan_step *
     body.set_aside = c->set_aside;
     body.reason = fields_bytes(c->reason);
     body.evidence = fields_bytes(c->evidence);
+    body.n_started_s = fields_started_n(c->started_s);
+    body.started_s = (uint64_t *)(uintptr_t)c->started_s; /* Borrowed; packing does not change it. */
+    body.no_tx = c->no_tx;
     m->plan_step = &body;
     return fields_pack(&m->base, data, size);
 }
@@ -164,6 +167,22 @@ static int encode_event(command_message *m, const struct fsm_cmd_event *c, void 
     return fields_pack(&m->base, data, size);
 }
 
+static int encode_reign_proof(command_message *m, const struct fsm_cmd_reign_proof *c, void **data, size_t *size)
+{
+    Regent__Command__ReignProof body = REGENT__COMMAND__REIGN_PROOF__INIT;
+
+    body.cluster = fields_bytes(c->cluster);
+    body.epoch = c->epoch;
+    body.lossless = c->lossless;
+    body.since = fields_bytes(c->since);
+    body.n_started_s = fields_started_n(c->started_s);
+    body.started_s = (uint64_t *)(uintptr_t)c->started_s; /* Borrowed; packing does not change it. */
+    body.no_tx = c->no_tx;
+    body.reason = fields_bytes(c->reason);
+    m->reign_proof = &body;
+    return fields_pack(&m->base, data, size);
+}
+
 int proto_command_encode(const struct fsm_command *command, void **data, size_t *size)
 {
     command_message m = REGENT__COMMAND__COMMAND__INIT;
@@ -180,6 +199,7 @@ int proto_command_encode(const struct fsm_command *command, void **data, size_t 
     case CMD_PLAN_END: return encode_plan_end(&m, &command->u.plan_end, data, size);
     case CMD_CLUSTER_PAUSE: return encode_cluster_pause(&m, &command->u.cluster_pause, data, size);
     case CMD_EVENT: return encode_event(&m, &command->u.event, data, size);
+    case CMD_REIGN_PROOF: return encode_reign_proof(&m, &command->u.reign_proof, data, size);
     case CMD_NONE: break;
     }
     return fields_pack(&m.base, data, size);
@@ -283,6 +303,8 @@ static void decode_plan_step(struct fields *f, const Regent__Command__PlanStep *
     c->set_aside = fields_set(f, "set_aside", m->set_aside);
     FIELDS_TEXT(f, m->reason, c->reason);
     FIELDS_TEXT(f, m->evidence, c->evidence);
+    fields_started(f, m->started_s, m->n_started_s, c->started_s);
+    c->no_tx = m->no_tx;
 }
 
 static void decode_plan_end(struct fields *f, const Regent__Command__PlanEnd *m, struct fsm_cmd_plan_end *c)
@@ -301,6 +323,17 @@ static void decode_event(struct fields *f, const Regent__Command__Event *m, stru
     FIELDS_TEXT(f, m->evidence, c->evidence);
 }
 
+static void decode_reign_proof(struct fields *f, const Regent__Command__ReignProof *m, struct fsm_cmd_reign_proof *c)
+{
+    FIELDS_TEXT(f, m->cluster, c->cluster);
+    c->epoch = m->epoch;
+    c->lossless = m->lossless;
+    FIELDS_TEXT(f, m->since, c->since);
+    fields_started(f, m->started_s, m->n_started_s, c->started_s);
+    c->no_tx = m->no_tx;
+    FIELDS_TEXT(f, m->reason, c->reason);
+}
+
 /* The part that belongs to the kind; NULL when it is missing. Any other part is wrong. */
 static const ProtobufCMessage *find_body(struct fields *f, const command_message *m)
 {
@@ -312,6 +345,7 @@ static const ProtobufCMessage *find_body(struct fields *f, const command_message
         [CMD_PLAN_END] = (const ProtobufCMessage *)m->plan_end,
         [CMD_CLUSTER_PAUSE] = (const ProtobufCMessage *)m->cluster_pause,
         [CMD_EVENT] = (const ProtobufCMessage *)m->event,
+        [CMD_REIGN_PROOF] = (const ProtobufCMessage *)m->reign_proof,
     };
 
     for (uint32_t i = 0; i < ARRAY_LEN(parts); i++) {
@@ -341,6 +375,7 @@ static void decode_body(struct fields *f, const command_message *m, struct fsm_c
         command->u.cluster_pause.paused = m->cluster_pause->paused;
         return;
     case CMD_EVENT: decode_event(f, m->event, &command->u.event); return;
+    case CMD_REIGN_PROOF: decode_reign_proof(f, m->reign_proof, &command->u.reign_proof); return;
     case CMD_NONE: break;
     }
     MUST_NOT_REACH();

@@ -75,6 +75,21 @@ size_t fields_count(struct fields *f, const char *name, size_t n, size_t max)
     return 0;
 }
 
+void fields_started(struct fields *f, const uint64_t *from, size_t n, uint64_t *to)
+{
+    n = fields_count(f, "started_s", n, FSM_SERVERS_MAX);
+    if (n > 0 && from[n - 1] == 0) fields_fail(f, -EPROTO, "started_s", "ends with 0");
+    for (size_t i = 0; i < n; i++) to[i] = from[i];
+}
+
+size_t fields_started_n(const uint64_t *started_s)
+{
+    size_t n = FSM_SERVERS_MAX;
+
+    while (n > 0 && started_s[n - 1] == 0) n--;
+    return n;
+}
+
 ProtobufCBinaryData fields_bytes(const char *s)
 {
     return (ProtobufCBinaryData){.len = strlen(s), .data = (uint8_t *)(uintptr_t)s};

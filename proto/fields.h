@@ -46,10 +46,17 @@ fsm_set fields_set(struct fields *f, const char *name, uint32_t value);
 /* Number of repeated fields: at most 'max', else noted and 0. */
 size_t fields_count(struct fields *f, const char *name, size_t n, size_t max);
 
+/* Copies 'n' numbers, one a server, into the zeroed 'to' of FSM_SERVERS_MAX. Wrong: too many, or the last one is 0 (so
+ * that equal numbers are equal bytes). */
+void fields_started(struct fields *f, const uint64_t *from, size_t n, uint64_t *to);
+
 /* --- writing --- */
 
 /* A text as a field; borrows 's'. */
 ProtobufCBinaryData fields_bytes(const char *s);
+
+/* How many of the FSM_SERVERS_MAX numbers are written: all up to the last that is not 0. */
+size_t fields_started_n(const uint64_t *started_s);
 
 /* Packs 'm' into malloc'd bytes: the caller frees '*data'. Returns 0 or -ENOMEM. */
 int fields_pack(const ProtobufCMessage *m, void **data, size_t *size) MUST_CHECK;

@@ -28,6 +28,10 @@ static void read_reigns(struct fields *f, Regent__Snapshot__Reign *const *from, 
         to[i].lossless = from[i]->lossless;
         FIELDS_TEXT(f, from[i]->since, to[i].since);
         to[i].token = from[i]->token;
+        fields_started(f, from[i]->started_s, from[i]->n_started_s, to[i].started_s);
+        to[i].no_tx = from[i]->no_tx;
+        to[i].opened = from[i]->opened;
+        to[i].unfenced = from[i]->unfenced;
     }
 }
 
@@ -94,6 +98,7 @@ static void fill_plan(struct fields *f, const Regent__Snapshot__Plan *m, struct 
     p->accept_loss = m->accept_loss;
     p->by_operator = m->by_operator;
     p->revoked = fields_set(f, "revoked", m->revoked);
+    p->unproven = (uint8_t)fields_below(f, "unproven", m->unproven, 1u << FSM_REIGNS_MAX);
     FIELDS_TEXT(f, m->target, p->target);
     p->started.us = m->started_us;
     p->ended.us = m->ended_us;

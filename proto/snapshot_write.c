@@ -36,6 +36,7 @@ static void fill_server(Regent__Snapshot__Server *m, const struct fsm_server *s)
     m->maintenance = s->maintenance;
 }
 
+/* 'm' borrows the numbers of 'r', which protobuf-c does not change. */
 static void fill_reign(Regent__Snapshot__Reign *m, const struct fsm_reign *r)
 {
     regent__snapshot__reign__init(m);
@@ -46,6 +47,11 @@ static void fill_reign(Regent__Snapshot__Reign *m, const struct fsm_reign *r)
     m->lossless = r->lossless;
     m->since = fields_bytes(r->since);
     m->token = r->token;
+    m->n_started_s = fields_started_n(r->started_s);
+    m->started_s = (uint64_t *)(uintptr_t)r->started_s;
+    m->no_tx = r->no_tx;
+    m->opened = r->opened;
+    m->unfenced = r->unfenced;
 }
 
 static void fill_cluster(Regent__Snapshot__Cluster *m, const struct fsm_cluster *c)
@@ -110,6 +116,7 @@ static void fill_plan(Regent__Snapshot__Plan *m, const struct fsm_plan *p)
     m->accept_loss = p->accept_loss;
     m->by_operator = p->by_operator;
     m->revoked = p->revoked;
+    m->unproven = p->unproven;
     m->target = fields_bytes(p->target);
     m->started_us = p->started.us;
     m->ended_us = p->ended.us;

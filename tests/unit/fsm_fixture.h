@@ -141,6 +141,19 @@ static inline const struct fsm_event *fixture_event(const struct fixture *x, con
 
 /* --- plans --- */
 
+/* Gives the incarnation of each server of the set: that of server i is 1000 + i unless a test changes it. */
+static inline void fixture_started(uint64_t *started_s, fsm_set servers)
+{
+    for (uint8_t i = 0; i < FSM_SERVERS_MAX; i++) {
+        if (fsm_set_has(servers, i)) started_s[i] = 1000u + i;
+    }
+}
+
+static inline void fixture_all_started(uint64_t *started_s)
+{
+    fixture_started(started_s, FSM_BIT(DB1) | FSM_BIT(DB2) | FSM_BIT(DB3) | FSM_BIT(DB4));
+}
+
 /* Starts a PLAN_BEGIN of 'kind' at the current epoch. */
 static inline struct fsm_cmd_plan_begin *fixture_begin(struct fixture *x, enum fsm_plan_kind kind)
 {
@@ -201,6 +214,7 @@ static inline struct fsm_cmd_plan_step *fixture_revoke(struct fixture *x, uint8_
     c->to = to;
     c->acker = acker;
     (void)TEXT_COPY(c->target, "0-1-100");
+    fixture_all_started(c->started_s);
     fixture_found(c, DB2, "0-1-100");
     fixture_found(c, to, "0-1-100");
     return c;
@@ -222,6 +236,41 @@ static inline void fixture_refused(struct fixture *x, enum fsm_code expected, co
     }
 }
 
+/* End of VERIFY: db2 acknowledges. */
+static inline struct fsm_cmd_plan_step *fixture_verify(struct fixture *x)
+{
+    struct fsm_cmd_plan_step *c = fixture_step(x, STEP_DONE);
+
+    (void)TEXT_COPY(c->target, "0-1-10");
+    fixture_all_started(c->started_s);
+    c->no_tx = 3;
+    return c;
+}
+
+/* End of ESTABLISH: the reign row is acknowledged. */
+static inline struct fsm_cmd_plan_step *fixture_establish(struct fixture *x)
+{
+    struct fsm_cmd_plan_step *c = fixture_step(x, STEP_OPEN);
+
+    (void)TEXT_COPY(c->target, "0-2-101");
+    fixture_all_started(c->started_s);
+    return c;
+}
+
+static inline struct fsm_cmd_reign_proof *fixture_proof(struct fixture *x, bool is_lossless)
+{
+    struct fsm_cmd_reign_proof *c = &x->command.u.reign_proof;
+
+    x->command.kind = CMD_REIGN_PROOF;
+    (void)TEXT_COPY(c->cluster, "shop");
+    c->epoch = fixture_shop(x)->epoch;
+    c->lossless = is_lossless;
+    if (is_lossless) (void)TEXT_COPY(c->since, "0-1-77");
+    if (is_lossless) fixture_all_started(c->started_s);
+    if (!is_lossless) (void)TEXT_COPY(c->reason, "db4 acknowledges, too");
+    return c;
+}
+
 /* "shop" enrolled: epoch 1, db1 master, db2 acker, lossless. */
 static inline void fixture_enrolled_as(struct fixture *x, enum fsm_durability durability)
 {
@@ -231,7 +280,7 @@ static inline void fixture_enrolled_as(struct fixture *x, enum fsm_durability du
     fixture_ok(x);
     fixture_prepare(x);
     fixture_ok(x);
-    (void)TEXT_COPY(fixture_step(x, STEP_DONE)->target, "0-1-10");
+    fixture_verify(x);
     fixture_ok(x);
 }
 
@@ -261,9 +310,9 @@ static inline void fixture_failover_until(struct fixture *x, enum fsm_step step)
         if (walk[i] == STEP_REVOKE) {
             fixture_revoke(x, DB2, DB3);
         } else {
-            struct fsm_cmd_plan_step *c = fixture_step(x, walk[i + 1]);
+            struct fsm_cmd_plan_step *c =
+                walk[i] == STEP_ESTABLISH ? fixture_establish(x) : fixture_step(x, walk[i + 1]);
             if (c->next == STEP_ESTABLISH) c->acker = DB3;
-            if (c->next == STEP_OPEN) (void)TEXT_COPY(c->target, "0-2-101");
         }
         fixture_ok(x);
     }

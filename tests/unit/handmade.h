@@ -15,6 +15,7 @@
 
 /* 2026-11-21T02:08:03.123456Z */
 #define HANDMADE_TIME 1795226883123456
+#define HANDMADE_STARTED_S 1795220000 /* Every server. */
 
 struct handmade {
     struct fsm_state state;
@@ -42,7 +43,8 @@ static void handmade_server(struct handmade *h, uint8_t i, enum fsm_role role)
 static void handmade_facts(struct view_facts *f, const struct fsm_cluster *c, uint8_t i)
 {
     *f = (struct view_facts){.set = true, .supported = true, .server_id = 11u + i, .token = 5, .fence_epoch = 1,
-                             .started_s = 1795220000, .read_only = true, .source_enabled = i == 0, .source_on = i == 0,
+                             .started_s = HANDMADE_STARTED_S, .read_only = true,
+                             .source_enabled = i == 0, .source_on = i == 0,
                              .source_clients = i == 0 ? 1 : 0, .replica_enabled = i == 1, .replica_on = i == 1,
                              .after_sync = true, .wait_no_replica = true, .source_timeout_ms = 4294967295,
                              .kill_conn_timeout_s = 1, .durable = true, .relay_durable = true, .binlog_on = true,
@@ -112,7 +114,9 @@ static void handmade_cluster(struct handmade *h)
     c->epoch = c->epoch_used = 1;
     c->reigns_n = 1;
     c->reigns[0] = (struct fsm_reign){
-        .epoch = 1, .master = 0, .k = 1, .ackers = FSM_BIT(1), .lossless = true, .since = "0-11-3", .token = 5};
+        .epoch = 1, .master = 0, .k = 1, .ackers = FSM_BIT(1), .lossless = true, .since = "0-11-3", .token = 5,
+        .opened = true};
+    for (uint8_t i = 0; i < 2; i++) c->reigns[0].started_s[i] = HANDMADE_STARTED_S;
     c->version = 4;
 }
 

@@ -24,7 +24,14 @@ struct world_server {
     int source;      /* Index, or -1: no channel. */
     bool receiving;  /* The receiver thread runs. */
     uint32_t sql_errno;
-    uint64_t received, executed; /* Sequence numbers. */
+    uint64_t received, executed; /* Sequence numbers: in the relay log; in the binlog. */
+    uint64_t applied;            /* Of those executed, what came by replication: all that a replica says of itself. */
+    uint64_t started;            /* Incarnation. */
+    uint64_t no_tx;
+    unsigned strangers;          /* Undeclared semi-sync clients. */
+    uint32_t wait_sessions, heartbeat_ms;
+    bool never_closes;           /* CLOSE does not end. */
+    bool source_off, after_commit, no_wait, not_durable, relay_not_durable;
     char identity[FSM_NAME_SIZE];
     uint64_t token;
     bool cut[WORLD_MANAGERS];
@@ -106,7 +113,7 @@ static inline bool world_is_up(const struct world_server *s)
 
 static inline unsigned world_clients(const struct world *w, uint8_t master)
 {
-    unsigned n = 0;
+    unsigned n = w->servers[master].strangers;
     for (uint8_t i = 0; i < w->servers_n; i++) {
         const struct world_server *s = &w->servers[i];
         n += i != master && world_is_up(s) && s->source == master && s->receiving && s->replica_flag;
@@ -130,9 +137,32 @@ static inline void world_channel(struct world *w, const struct world_server *s, 
     ch->applier = s->applier;
     ch->sql_errno = s->sql_errno;
     ch->gtid = true;
-    ch->heartbeat_period_ms = 250;
+    ch->heartbeat_period_ms = s->heartbeat_ms;
     ch->idle_ms = w->now - s->heard_at;
     world_position(ch->received, s->received);
+}
+
+/* A replica tells what it has replicated; a server that was promoted keeps its old channel for a while. */
+static inline uint64_t world_executed(const struct world_server *s)
+{
+    return s->source >= 0 && s->read_only ? s->applied : s->executed;
+}
+
+/* A transaction of the server's own. */
+static inline void world_write(struct world_server *s, uint64_t n)
+{
+    s->executed += n;
+}
+
+/* It crashes and starts again, as its files say: closed, replication stopped, what it had not executed is gone. */
+static inline void world_restart(struct world_server *s)
+{
+    s->alive = true;
+    s->frozen = s->receiving = s->applier = s->replica_flag = false;
+    s->read_only = true;
+    s->started++;
+    s->no_tx = 0;
+    s->received = s->applied;
 }
 
 static inline void world_facts(struct world *w, uint8_t i, struct view_facts *f)
@@ -145,16 +175,22 @@ static inline void world_facts(struct world *w, uint8_t i, struct view_facts *f)
     f->server_id = i + 1u;
     (void)TEXT_COPY(f->identity, s->identity);
     f->token = s->token;
-    f->started_s = 1;
+    f->started_s = s->started;
     f->read_only = s->read_only;
-    world_position(f->executed, s->executed);
+    world_position(f->executed, world_executed(s));
     world_position(f->binlog, s->executed);
-    f->source_enabled = f->source_on = s->source_enabled;
+    f->source_enabled = s->source_enabled;
+    f->source_on = s->source_enabled && !s->source_off;
+    f->no_tx = s->no_tx;
+    f->wait_sessions = s->wait_sessions;
     f->replica_enabled = s->replica_flag;
     f->replica_on = s->replica_flag && world_io(w, s) == VIEW_IO_YES;
     f->source_clients = world_clients(w, i);
     f->source_timeout_ms = 4294967295u;
-    f->after_sync = f->wait_no_replica = f->durable = f->relay_durable = true;
+    f->after_sync = !s->after_commit;
+    f->wait_no_replica = !s->no_wait;
+    f->durable = !s->not_durable;
+    f->relay_durable = !s->relay_not_durable;
     f->log_replica_updates = f->binlog_on = true;
     f->gtid_strict = s->gtid_strict;
     if (s->source < 0) return;
@@ -219,7 +255,9 @@ static inline void world_replicate(struct world *w)
         const struct world_server *source = s->source >= 0 ? &w->servers[s->source] : NULL;
         bool receives = source != NULL && s->receiving && world_is_up(source);
         if (receives && source->executed > s->received) s->received = source->executed;
-        if (s->applier && !s->slow_applier && s->received > s->executed) s->executed = s->received;
+        if (!s->applier || s->slow_applier) continue;
+        if (s->received > s->executed) s->executed = s->received;
+        if (s->received > s->applied) s->applied = s->received;
     }
 }
 
@@ -231,6 +269,7 @@ static inline const char *world_follow(struct world *w, struct world_server *s, 
     int source = v->source_port - WORLD_FIRST_PORT;
     if (!world_is_up(&w->servers[source])) return "!source cannot be reached";
     if (s->executed > w->servers[source].executed) return "!1236: ahead of the source";
+    if (s->executed > s->applied) return "!transactions of its own";
     if (s->never_attaches) return "receiver does not connect";
     s->source = source;
     s->receiving = s->applier = true;
@@ -251,8 +290,9 @@ static inline const char *world_open(struct world *w, uint8_t i, const struct ve
     const struct fsm_plan *p = fsm_plan_find(w->state, v->token);
     struct world_server *s = &w->servers[i];
     if (p == NULL || p->step != STEP_OPEN || p->to != i) world_break(w, "opened outside its plan's step open (S1)");
-    if (c->reigns_n != 1 || c->reigns[0].master != i) world_break(w, "opened while another reign is listed (S1, A8)");
-    if (v->k > 0 && world_clients(w, i) < v->k) return "!no acker attached";
+    if (c->reigns_n < 1 || c->reigns[0].master != i) world_break(w, "opened while another reign is listed (S1, A8)");
+    if (!s->read_only) return NULL;
+    if (v->k > 0 && world_clients(w, i) != v->k) return "!not exactly its ackers are attached";
     s->read_only = false;
     return NULL;
 }
@@ -271,10 +311,13 @@ static inline const char *world_act(struct world *w, uint8_t i, const struct ver
     case VERB_CATCH_UP: {
         const struct world_server *source = &w->servers[v->source_port - WORLD_FIRST_PORT];
         if (!world_is_up(source)) return "!source cannot be reached";
-        if (source->executed >= world_target(v->target)) s->received = s->executed = world_target(v->target);
-        return s->executed >= world_target(v->target) ? NULL : "the source executes";
+        if (s->executed > s->applied) return "!transactions of its own";
+        if (source->executed < world_target(v->target)) return "the source executes";
+        s->applied = s->received = s->executed = world_target(v->target);
+        return NULL;
     }
     case VERB_PROMOTE:
+        if (!s->read_only) return "!it is open already";
         if (s->executed < world_target(v->target) || s->executed < s->received) return "!not all is executed";
         s->receiving = false;
         s->source_enabled = true;
@@ -282,17 +325,18 @@ static inline const char *world_act(struct world *w, uint8_t i, const struct ver
     case VERB_FOLLOW: return world_follow(w, s, v);
     case VERB_ATTACHED:
         if (v->k == 0) s->source_enabled = false;
-        return v->k <= world_clients(w, i) ? NULL : "ackers to attach";
+        return v->k == world_clients(w, i) ? NULL : "ackers to attach";
     case VERB_REIGN_ROW:
-        if (v->k > world_clients(w, i)) return "!no acker is attached";
+        if (v->k != world_clients(w, i)) return "!not exactly its ackers are attached";
         if (v->k == 0 && s->source_enabled) return "!semi-sync is on without ackers";
-        s->executed = s->received = s->executed + 1;
+        world_write(s, 1);
         return NULL;
     case VERB_OPEN: return world_open(w, i, v);
     case VERB_CLEAR:
         s->source = -1;
         return NULL;
     case VERB_CLOSE:
+        if (s->never_closes) return "client sessions to end";
         s->read_only = true;
         return NULL;
     case VERB_none:
@@ -307,8 +351,11 @@ static inline void world_end(struct world *w, struct world_verb *wv, enum verb_s
     wv->running = false;
     wv->ended = w->now;
     wv->outcome.state = state;
-    world_position(wv->outcome.received, s->received > s->executed ? s->received : s->executed);
-    world_position(wv->outcome.executed, s->executed);
+    uint64_t executed = wv->verb.kind == VERB_REIGN_ROW ? s->executed : world_executed(s);
+    world_position(wv->outcome.received, s->received > executed ? s->received : executed);
+    world_position(wv->outcome.executed, executed);
+    wv->outcome.started_s = s->started;
+    wv->outcome.no_tx = s->no_tx;
     (void)TEXT_COPY(wv->outcome.identity, s->identity);
     wv->outcome.server_id = wv->verb.server + 1u;
     (void)TEXT_COPY(wv->outcome.error, error);
@@ -416,6 +463,11 @@ static inline enum fsm_code world_propose(struct world *w, struct fsm_command *c
     if (c->kind == CMD_PLAN_BEGIN) world_say_begin(w, &c->u.plan_begin);
     if (c->kind == CMD_PLAN_STEP) world_say_step(w, &c->u.plan_step);
     if (c->kind == CMD_PLAN_END) WORLD_SAY(w, "propose failed: %s\n", c->u.plan_end.reason);
+    if (c->kind == CMD_REIGN_PROOF) {
+        const struct fsm_cmd_reign_proof *proof = &c->u.reign_proof;
+        WORLD_SAY(w, "propose proof %s%s\n", proof->lossless ? "since " : "withdrawn: ",
+                  proof->lossless ? proof->since : proof->reason);
+    }
     fsm_apply(w->state, w->state->index + 1, c, &result);
     if (result.code != FSM_OK) {
         w->refused_n++;
@@ -555,7 +607,8 @@ static inline void world_declare(struct world *w, uint8_t servers_n, enum fsm_du
         w->servers[i] = (struct world_server){.alive = true, .read_only = i > 0, .supported = true, .applier = i > 0,
                                               .gtid_strict = true, .source = i > 0 ? 0 : -1, .receiving = i > 0,
                                               .source_enabled = i == 0, .replica_flag = i == 1,
-                                              .received = 100, .executed = 100};
+                                              .received = 100, .executed = 100, .applied = 100, .started = 1,
+                                              .heartbeat_ms = 250};
     }
     if (world_propose(w, &c) != FSM_OK) world_break(w, "the cluster was not declared");
 }

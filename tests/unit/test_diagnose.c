@@ -141,11 +141,38 @@ static void test_silent(void **state)
     assert_says("no answer for 1000 ms");
 }
 
+static void read_only(uint8_t manager, uint64_t started_s)
+{
+    seen(manager, DB1)->facts.read_only = true;
+    seen(manager, DB1)->facts.started_s = started_s;
+}
+
 static void test_restarted(void **state)
 {
     (void)state;
-    seen(M1, DB1)->facts.read_only = true;
-    seen(M3, DB1)->facts.read_only = true;
+    read_only(M1, 2);
+    read_only(M3, 2);
+    assert_row(RESTARTED);
+    assert_true(d.acts);
+    /* One manager alone saw another incarnation. */
+    read_only(M3, 1);
+    assert_row(CLOSED);
+    /* What was never written down cannot be compared. */
+    read_only(M1, 1);
+    world_cluster(w)->reigns[0].started_s[DB1] = 0;
+    assert_row(RESTARTED);
+}
+
+static void test_closed(void **state)
+{
+    (void)state;
+    read_only(M1, 1);
+    read_only(M2, 1);
+    assert_row(CLOSED);
+    assert_false(d.acts);
+    assert_non_null(strstr(d.change, "regent failover"));
+    /* A failover that did not come to its end has closed it: nobody else would open it. */
+    world_cluster(w)->epoch_used++;
     assert_row(RESTARTED);
     assert_true(d.acts);
 }
@@ -358,7 +385,58 @@ static void test_missed_heartbeats_are_suspicious(void **state)
     assert_false(d.suspicious);
 }
 
+/* A receiver whose heartbeats are rare, or switched off, may be idle and healthy: no witness of silence. */
+static void test_rare_heartbeats_are_no_silence(void **state)
+{
+    (void)state;
+    static const uint32_t periods_ms[] = {0, 251, 30000};
+    frozen();
+    for (unsigned p = 0; p < ARRAY_LEN(periods_ms); p++) {
+        for (uint8_t m = 0; m < WORLD_MANAGERS; m++) {
+            seen(m, DB3)->facts.channels[0].heartbeat_period_ms = periods_ms[p];
+        }
+        assert_row(WAITING);
+    }
+    /* A lost connection is another matter. */
+    receiver(DB3, VIEW_IO_CONNECTING, 1500, 3);
+    assert_row(SILENT);
+}
+
+static void test_manager_not_heard_from_is_no_witness(void **state)
+{
+    (void)state;
+    killed();
+    seen(M3, DB3)->age_ms = 1;
+    seen(M3, DB3)->facts.channels[0].io = VIEW_IO_YES;
+    seen(M3, DB3)->facts.channels[0].idle_ms = 5;
+    assert_row(RECEIVERS_ALIVE);
+    w->view->managers[M3].heard = false;
+    assert_row(GONE);
+}
+
 /* --- the borders of OK (S6) --- */
+
+/* Somebody else answers at the master's address: alive, but not the master, whatever it says of itself. */
+static void test_another_server_is_an_alarm(void **state)
+{
+    (void)state;
+    (void)TEXT_COPY(seen(M1, DB1)->facts.identity, "somebody-else");
+    assert_row(OK);
+    (void)TEXT_COPY(seen(M2, DB1)->facts.identity, "somebody-else");
+    assert_row(ALARM);
+    assert_says("m1 -> db1: answered, writable, another server than the one enrolled");
+    read_only(M1, 9);
+    read_only(M2, 9);
+    assert_row(ALARM);
+    seen(M1, DB1)->facts.wait_sessions = 1;
+    seen(M1, DB1)->facts.source_clients = 0;
+    assert_row(ALARM);
+    /* None at all is what a server shows whose table was dropped. */
+    seen(M1, DB1)->facts.identity[0] = seen(M2, DB1)->facts.identity[0] = '\0';
+    seen(M1, DB1)->facts.wait_sessions = 0;
+    seen(M1, DB1)->facts.read_only = false;
+    assert_row(OK);
+}
 
 static void test_one_manager_cut_off(void **state)
 {
@@ -451,7 +529,10 @@ static void test_names(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(test_ok), T(test_not_enrolled), T(test_gone), T(test_silent), T(test_restarted), T(test_blocked),
+        T(test_ok), T(test_not_enrolled), T(test_gone), T(test_silent), T(test_restarted), T(test_closed),
+        T(test_blocked),
+        T(test_rare_heartbeats_are_no_silence), T(test_manager_not_heard_from_is_no_witness),
+        T(test_another_server_is_an_alarm),
         T(test_alarm), T(test_minority), T(test_receivers_alive), T(test_waiting), T(test_blind), T(test_paused),
         T(test_gone_needs_a_majority), T(test_gone_needs_two_refusals_apart), T(test_one_receiver_vetoes),
         T(test_follower_read_before_the_refusals_is_no_proof), T(test_unreadable_follower_does_not_veto),

@@ -257,7 +257,7 @@ static void establish_lists_the_reign_first(void **arg)
     assert_int_equal(fixture_shop(x)->epoch, 1);
     fixture_step(x, STEP_OPEN);
     fixture_refused(x, FSM_INVALID, "position");
-    (void)TEXT_COPY(fixture_step(x, STEP_OPEN)->target, "0-2-101");
+    fixture_establish(x);
     fixture_ok(x);
     assert_true(r->lossless);
     assert_string_equal(r->since, "0-2-101");
@@ -311,7 +311,7 @@ static void others_may_begin_degraded_and_say_so(void **arg)
     fixture_ok(x);
     assert_int_equal(fixture_shop(x)->reigns[0].k, 0);
     assert_int_equal(fixture_shop(x)->reigns[0].ackers, FSM_BIT(DB4));
-    (void)TEXT_COPY(fixture_step(x, STEP_OPEN)->target, "0-2-101");
+    fixture_establish(x);
     fixture_ok(x);
     assert_false(fixture_shop(x)->reigns[0].lossless);
     fixture_step(x, STEP_REPOINT);
@@ -341,7 +341,7 @@ static void another_acker_is_added_to_the_first(void **arg)
     assert_int_equal(fixture_shop(x)->reigns[0].ackers, FSM_BIT(DB3) | FSM_BIT(DB4));
     assert_int_equal(fixture_shop(x)->reigns[0].k, 1);
     assert_int_equal(fixture_shop(x)->servers[DB3].state, SERVER_QUARANTINED);
-    (void)TEXT_COPY(fixture_step(x, STEP_OPEN)->target, "0-2-101");
+    fixture_establish(x);
     fixture_ok(x);
     fixture_step(x, STEP_REPOINT);
     fixture_ok(x);
@@ -541,7 +541,7 @@ static void fail_in_open(struct fixture *x, uint8_t acker)
     fixture_failover_until(x, STEP_PROMOTE);
     fixture_step(x, STEP_ESTABLISH)->acker = acker;
     fixture_ok(x);
-    (void)TEXT_COPY(fixture_step(x, STEP_OPEN)->target, "0-2-101");
+    fixture_establish(x);
     fixture_ok(x);
     fixture_end(x, PLAN_STATE_FAILED);
     fixture_ok(x);
@@ -608,7 +608,7 @@ static void reigns_are_limited(void **arg)
     (void)TEXT_COPY(c->identity[4], "identity-5");
     (void)TEXT_COPY(c->identity[5], "identity-6");
     fixture_ok(x);
-    (void)TEXT_COPY(fixture_step(x, STEP_DONE)->target, "0-1-10");
+    fixture_verify(x);
     fixture_ok(x);
     assert_int_equal(fail_in_establish(x, DB3), FSM_OK);
     assert_int_equal(fail_in_establish(x, DB4), FSM_OK);

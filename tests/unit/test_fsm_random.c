@@ -18,6 +18,8 @@ struct run {
     uint64_t epochs[CLUSTERS];
     unsigned codes[FSM_CODES_N];
     unsigned steps[STEP_DONE + 1];
+    unsigned proofs[2]; /* Given, withdrawn. */
+    unsigned unfenced;  /* Commands after which a reign that was given up was listed. */
     unsigned repeats;
 };
 
@@ -131,7 +133,7 @@ static enum fsm_step plausible(struct run *r, const struct fsm_plan *p)
     case STEP_CATCH_UP: return STEP_PROMOTE;
     case STEP_PROMOTE: return STEP_ESTABLISH;
     case STEP_ESTABLISH: return chance(r, 80) ? STEP_OPEN : STEP_ESTABLISH;
-    case STEP_OPEN: return STEP_REPOINT;
+    case STEP_OPEN: return chance(r, 80) ? STEP_REPOINT : STEP_ESTABLISH;
     case STEP_REPOINT: return chance(r, 80) ? STEP_DONE : STEP_REPOINT;
     case STEP_VERIFY:
     case STEP_SHUT:
@@ -164,7 +166,11 @@ static void fill_step(struct run *r, struct fsm_cmd_plan_step *c, const struct f
             SOME_TEXT(r, c->found[i].executed, "0-1");
         }
         if (chance(r, 3)) c->set_aside |= FSM_BIT(i);
+        if (chance(r, 98)) c->started_s[i] = 1000u + i + chance(r, 1);
     }
+    c->no_tx = below(r, 3);
+    if (p->step == STEP_REPOINT && p->acker != FSM_SERVER_NONE) c->revoked &= ~(FSM_BIT(p->to) | FSM_BIT(p->acker));
+    if (p->step == STEP_REPOINT) c->revoked &= ~FSM_BIT(p->to);
     if (chance(r, 90)) SOME_TEXT(r, c->target, "0-1");
     if (chance(r, 50)) SOME_TEXT(r, c->reason, "reason");
     SOME_TEXT(r, c->evidence, "evidence");
@@ -191,6 +197,22 @@ static void make_end(struct run *r, const struct fsm_cluster *cluster)
     c->state = chance(r, 95) ? PLAN_STATE_FAILED : (enum fsm_plan_state)below(r, 5);
     c->by_operator = chance(r, 50);
     SOME_TEXT(r, c->reason, "reason");
+}
+
+static void make_proof(struct run *r, const struct fsm_cluster *cluster)
+{
+    struct fsm_cmd_reign_proof *c = &r->command.u.reign_proof;
+
+    r->command.kind = CMD_REIGN_PROOF;
+    (void)TEXT_COPY(c->cluster, cluster->name);
+    c->epoch = chance(r, 95) ? cluster->epoch : below(r, 9);
+    c->lossless = chance(r, 70);
+    if (chance(r, 95)) SOME_TEXT(r, c->since, "0-1");
+    if (chance(r, 95)) SOME_TEXT(r, c->reason, "reason");
+    for (uint8_t i = 0; i < SERVERS; i++) {
+        if (chance(r, 99)) c->started_s[i] = 1000u + i;
+    }
+    c->no_tx = below(r, 3);
 }
 
 static void make_small(struct run *r, unsigned number)
@@ -228,6 +250,8 @@ static void make(struct run *r)
         make_server_state(r, number);
     } else if (chance(r, 6)) {
         make_small(r, number);
+    } else if (chance(r, cluster->plan == 0 ? 25 : 2)) {
+        make_proof(r, cluster);
     } else if (cluster->plan == 0 || chance(r, 2)) {
         make_begin(r, cluster, number);
     } else if (chance(r, 93)) {
@@ -278,6 +302,17 @@ static void apply_to_both(struct run *r, struct fsm_result *result)
     assert_memory_equal(result, &other, sizeof(other));
     broken = fsm_invariant(r->state);
     if (broken != NULL) fail_msg("command %llu: %s", (unsigned long long)r->seq, broken);
+}
+
+static bool is_any_unfenced(const struct run *r)
+{
+    for (unsigned i = 0; i < FSM_CLUSTERS_MAX; i++) {
+        const struct fsm_cluster *c = &r->state->clusters[i];
+        for (uint8_t j = 0; j < c->reigns_n; j++) {
+            if (c->reigns[j].unfenced) return true;
+        }
+    }
+    return false;
 }
 
 static void check_epochs(struct run *r)
@@ -338,6 +373,8 @@ static void check_coverage(const struct run *r)
         /* The limit on reigns needs more failures in a row than chance brings; test_fsm_failover.c has it. */
         if (r->codes[i] == 0 && i != FSM_FULL) fail_msg("code %s was never given", fsm_code_name((enum fsm_code)i));
     }
+    assert_true(r->proofs[0] > 20 && r->proofs[1] > 20);
+    assert_true(r->unfenced > 100);
     assert_true(r->repeats > 100);
     assert_true(r->epochs[0] > 20);
     assert_true(r->state->events_n > FSM_EVENTS_MAX);
@@ -366,6 +403,10 @@ static void run_with(uint64_t seed)
         if (result.code == FSM_OK && r->command.kind == CMD_PLAN_BEGIN) {
             r->steps[fsm_plan_find(r->state, result.value)->step]++;
         }
+        if (result.code == FSM_OK && r->command.kind == CMD_REIGN_PROOF) {
+            r->proofs[r->command.u.reign_proof.lossless ? 0 : 1]++;
+        }
+        r->unfenced += is_any_unfenced(r);
         check_epochs(r);
         if (i % 100 == 0) r->old = r->command;
         if (chance(r, 5)) repeat_an_old_one(r);

@@ -89,17 +89,24 @@ static bool do_server(struct world_server *s, char **word)
     if (text_equal(verb, "kill")) set_down(s, false, false);
     else if (text_equal(verb, "freeze")) set_down(s, true, true);
     else if (text_equal(verb, "thaw")) set_down(s, true, false);
-    else if (text_equal(verb, "start")) *s = (struct world_server){.alive = true, .read_only = true, .supported = true,
-        .gtid_strict = true, .source = s->source, .applier = false, .received = s->received, .executed = s->executed,
-        .source_enabled = s->source_enabled, .token = s->token, .down_at = w->now};
-    else if (text_equal(verb, "lag")) s->received = s->executed = s->executed - n, s->receiving = false;
+    else if (text_equal(verb, "start")) world_restart(s);
+    else if (text_equal(verb, "lag")) s->received = s->applied = s->executed = s->executed - n, s->receiving = false;
     else if (text_equal(verb, "commit")) s->executed += n;
-    else if (text_equal(verb, "ahead")) s->received = s->executed = s->executed + n;
-    else if (text_equal(verb, "unapplied")) s->slow_applier = true, s->executed -= n;
+    else if (text_equal(verb, "ahead")) s->received = s->applied = s->executed = s->executed + n;
+    else if (text_equal(verb, "unapplied")) s->slow_applier = true, s->executed -= n, s->applied -= n;
+    else if (text_equal(verb, "semisync-off")) s->source_enabled = false;
+    else if (text_equal(verb, "semisync-on")) s->source_enabled = true;
+    else if (text_equal(verb, "unacked")) s->executed += n, s->no_tx += n;
+    else if (text_equal(verb, "strangers")) s->strangers = (unsigned)n;
+    else if (text_equal(verb, "acker-flag")) s->replica_flag = true;
+    else if (text_equal(verb, "detach")) s->receiving = false;
+    else if (text_equal(verb, "attach")) s->receiving = s->applier = true;
+    else if (text_equal(verb, "heartbeat")) s->heartbeat_ms = (uint32_t)n;
     else if (text_equal(verb, "apply")) s->slow_applier = false;
     else if (text_equal(verb, "applier-error")) s->applier = false, s->sql_errno = (uint32_t)n;
     else if (text_equal(verb, "applier-stop")) s->applier = false;
     else if (text_equal(verb, "never-attaches")) s->never_attaches = true;
+    else if (text_equal(verb, "attaches")) s->never_attaches = false;
     else if (text_equal(verb, "writable")) s->read_only = false;
     else if (text_equal(verb, "read-only")) s->read_only = true;
     else if (text_equal(verb, "no-channel")) s->source = -1, s->receiving = false;
@@ -270,9 +277,61 @@ static void test_lossless_since(void **state)
     look_in_order();
     seen(0, 2)->facts.replica_enabled = true; /* Somebody else may acknowledge (A6). */
     assert_false(is_proven());
-    look_in_order();
-    seen(0, 0)->facts.source_timeout_ms = 10000;
-    assert_false(is_proven());
+    for (unsigned i = 0; i < 10; i++) {
+        look_in_order();
+        if (i == 0) seen(0, 0)->facts.source_timeout_ms = 10000;
+        if (i == 1) seen(0, 0)->facts.after_sync = false;
+        if (i == 2) seen(0, 0)->facts.wait_no_replica = false;
+        if (i == 3) seen(0, 0)->facts.durable = false;
+        if (i == 4) seen(0, 1)->facts.relay_durable = false;
+        if (i == 5) seen(2, 0)->facts.source_on = false; /* Only the older reading. */
+        if (i == 6) seen(0, 0)->facts.source_on = false;
+        if (i == 7) seen(0, 0)->facts.source_clients = 2; /* A stranger (A6). */
+        if (i == 8) seen(2, 0)->facts.source_clients = 2;
+        if (i == 9) seen(0, 1)->facts.replica_on = false;
+        if (is_proven()) fail_msg("proven in spite of %u", i);
+    }
+    world_free(w);
+}
+
+static void enrol_for(int64_t ms, enum fsm_durability durability)
+{
+    w = world_new(NULL);
+    world_declare(w, 4, durability);
+    w->servers[3].replica_flag = true;
+    for (uint8_t m = 0; m < WORLD_MANAGERS; m++) w->servers[3].cut[m] = true;
+    world_run(w, ms);
+}
+
+/* db4 acknowledges too, and no manager can read it: nothing is lossless then (A6). */
+static void test_unread_stranger(void **state)
+{
+    (void)state;
+    enrol_for(30000, DURABILITY_LOSSLESS);
+    assert_int_equal(world_cluster(w)->epoch, 0);
+    world_free(w);
+    enrol_for(30000, DURABILITY_PREFER_LOSSLESS);
+    assert_int_equal(world_cluster(w)->epoch, 1);
+    assert_false(world_cluster(w)->reigns[0].lossless);
+    /* Gone from the master, but never understood: it might come back. */
+    w->servers[3].replica_flag = false;
+    world_run(w, 5000);
+    assert_false(world_cluster(w)->reigns[0].lossless);
+    world_free(w);
+}
+
+/* Rare heartbeats cannot tell silence: such a replica is not taken in. */
+static void test_rare_heartbeats_are_not_enrolled(void **state)
+{
+    (void)state;
+    w = world_new(NULL);
+    world_declare(w, 4, DURABILITY_PREFER_LOSSLESS);
+    w->servers[2].heartbeat_ms = 0;
+    w->servers[3].heartbeat_ms = 251;
+    world_run(w, 20000);
+    assert_int_equal(world_cluster(w)->servers[1].state, SERVER_MEMBER);
+    for (uint8_t i = 2; i < 4; i++) assert_int_equal(world_cluster(w)->servers[i].state, SERVER_QUARANTINED);
+    assert_non_null(strstr(world_cluster(w)->servers[2].reason, "MASTER_HEARTBEAT_PERIOD"));
     world_free(w);
 }
 
@@ -280,6 +339,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_lossless_since),
+        cmocka_unit_test(test_unread_stranger),
+        cmocka_unit_test(test_rare_heartbeats_are_not_enrolled),
         cmocka_unit_test(test_golden),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -188,7 +188,7 @@ static void write_some(void)
             pending[i] = false;
         }
         if (pending[i] && s->source_enabled) continue;
-        s->executed = s->received = s->executed + 1;
+        world_write(s, 1);
         pending[i] = true;
     }
 }
@@ -216,9 +216,7 @@ static void check_new_master(uint64_t epoch_before)
 
 static void restart(struct world_server *s, uint8_t i)
 {
-    s->alive = true;
-    s->frozen = s->receiving = s->applier = s->replica_flag = false;
-    s->read_only = true;
+    world_restart(s);
     pending[i] = false;
 }
 
@@ -233,7 +231,7 @@ static void repair(uint8_t i)
     if (!s->read_only) return;
     if (cluster->servers[i].state == SERVER_QUARANTINED) {
         s->executed = s->executed < m->executed ? s->executed : m->executed; /* Rebuilt. */
-        s->received = s->executed;
+        s->received = s->applied = s->executed;
         memset(&c, 0, sizeof(c));
         c.kind = CMD_SERVER_STATE;
         (void)TEXT_COPY(c.u.server_state.cluster, cluster->name);
@@ -241,9 +239,9 @@ static void repair(uint8_t i)
         c.u.server_state.state = SERVER_MEMBER;
         (void)world_propose(w, &c);
     }
-    if (s->executed > m->executed) return;
+    if (s->executed > m->executed || s->executed > s->applied) return;
+    if (s->source != cluster->master || !s->applier) s->received = s->executed; /* CHANGE MASTER drops the relay log. */
     s->source = cluster->master;
-    s->received = s->executed;
     s->receiving = s->applier = true;
     s->sql_errno = 0;
     s->never_attaches = s->slow_applier = false;

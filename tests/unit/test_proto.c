@@ -37,6 +37,11 @@ static void fill_cluster_set(struct fsm_cmd_cluster_set *c)
     c->create = true;
 }
 
+static void fill_started(uint64_t *started_s)
+{
+    for (int i = 0; i < FSM_SERVERS_MAX; i++) started_s[i] = UINT64_MAX - (uint64_t)i;
+}
+
 static void fill_step(struct fsm_cmd_plan_step *c)
 {
     c->token = UINT64_MAX;
@@ -56,6 +61,8 @@ static void fill_step(struct fsm_cmd_plan_step *c)
         FILL(c->identity[i]);
         c->server_id[i] = UINT32_MAX - (uint32_t)i;
     }
+    fill_started(c->started_s);
+    c->no_tx = 12;
     c->set_aside = 0x8001;
     FILL(c->reason);
     FILL(c->evidence);
@@ -105,6 +112,15 @@ static void fill_command(struct fsm_command *c, enum fsm_command_kind kind)
         FILL(c->u.event.text);
         FILL(c->u.event.evidence);
         return;
+    case CMD_REIGN_PROOF:
+        FILL(c->u.reign_proof.cluster);
+        c->u.reign_proof.epoch = UINT64_MAX;
+        c->u.reign_proof.lossless = true;
+        FILL(c->u.reign_proof.since);
+        fill_started(c->u.reign_proof.started_s);
+        c->u.reign_proof.no_tx = UINT64_MAX;
+        FILL(c->u.reign_proof.reason);
+        return;
     case CMD_NONE: return;
     }
 }
@@ -128,7 +144,7 @@ static void commands_round_trip(void **arg)
     struct fsm_command c;
 
     (void)arg;
-    for (int kind = CMD_CLUSTER_SET; kind <= CMD_EVENT; kind++) {
+    for (int kind = CMD_CLUSTER_SET; kind <= CMD_REIGN_PROOF; kind++) {
         fill_command(&c, (enum fsm_command_kind)kind);
         round_trip(&c);
         memset(&c.u, 0, sizeof(c.u)); /* All defaults: the part is there though it is empty. */
@@ -174,7 +190,7 @@ static void check_decoded(int rc, struct fsm_command *c)
         assert_true(all_zero(c, sizeof(*c)));
         return;
     }
-    assert_true(c->kind >= CMD_CLUSTER_SET && c->kind <= CMD_EVENT);
+    assert_true(c->kind >= CMD_CLUSTER_SET && c->kind <= CMD_REIGN_PROOF);
     if (c->kind == CMD_PLAN_STEP) {
         assert_true(c->u.plan_step.done < fsm_step_count && c->u.plan_step.next < fsm_step_count);
         assert_true(c->u.plan_step.fence < fsm_fence_count);
@@ -220,6 +236,8 @@ static void fill_short(struct fsm_command *c, enum fsm_command_kind kind)
     fixture_found(&c->u.plan_step, 2, "0-1-8");
     (void)TEXT_COPY(c->u.plan_step.identity[1], "id");
     c->u.plan_step.server_id[1] = 7;
+    c->u.plan_step.started_s[1] = 1700000000;
+    c->u.plan_step.no_tx = 3;
     c->u.plan_step.set_aside = 8;
     (void)TEXT_COPY(c->u.plan_step.reason, "why");
 }
@@ -323,6 +341,24 @@ static void hostile_texts_and_counts_are_refused(void **arg)
     server.role = 1;
     set.durability = 4;
     refused_command(&m, -EPROTO, "fsm_durability");
+}
+
+static void hostile_incarnations_are_refused(void **arg)
+{
+    Regent__Command__Command m = REGENT__COMMAND__COMMAND__INIT;
+    Regent__Command__ReignProof proof = REGENT__COMMAND__REIGN_PROOF__INIT;
+    uint64_t started_s[FSM_SERVERS_MAX + 1];
+
+    (void)arg;
+    for (size_t i = 0; i < ARRAY_LEN(started_s); i++) started_s[i] = i + 1;
+    m.kind = CMD_REIGN_PROOF;
+    m.reign_proof = &proof;
+    proof.started_s = started_s;
+    proof.n_started_s = ARRAY_LEN(started_s);
+    refused_command(&m, -EPROTO, "started_s are too many");
+    proof.n_started_s = 2;
+    started_s[1] = 0; /* Equal numbers are equal bytes. */
+    refused_command(&m, -EPROTO, "started_s ends with 0");
 }
 
 static void hostile_steps_are_refused(void **arg)
@@ -699,12 +735,12 @@ static void no_field_was_added_without_its_bytes(void **arg)
     assert_int_equal(sizeof(struct view_facts), 5112);
     assert_int_equal(sizeof(struct view_observation), 5360);
     assert_int_equal(sizeof(struct fsm_server), 532);
-    assert_int_equal(sizeof(struct fsm_reign), 544);
-    assert_int_equal(sizeof(struct fsm_cluster), 11144);
-    assert_int_equal(sizeof(struct fsm_plan), 19576);
+    assert_int_equal(sizeof(struct fsm_reign), 688);
+    assert_int_equal(sizeof(struct fsm_cluster), 11720);
+    assert_int_equal(sizeof(struct fsm_plan), 20160);
     assert_int_equal(sizeof(struct fsm_event), 1944);
     assert_int_equal(sizeof(struct fsm_dedup), 40);
-    assert_int_equal(sizeof(struct fsm_cmd_plan_step), 19824);
+    assert_int_equal(sizeof(struct fsm_cmd_plan_step), 19968);
     assert_int_equal(sizeof(struct fsm_cmd_plan_begin), 1688);
     assert_int_equal(sizeof(struct fsm_cluster_spec), 3540);
 }
@@ -808,6 +844,7 @@ int main(void)
         cmocka_unit_test(damaged_commands_never_pass_unchecked),
         cmocka_unit_test(hostile_kinds_are_refused),
         cmocka_unit_test(hostile_texts_and_counts_are_refused),
+        cmocka_unit_test(hostile_incarnations_are_refused),
         cmocka_unit_test(hostile_steps_are_refused),
         cmocka_unit_test(unknown_fields_are_not_passed_over),
         cmocka_unit_test(huge_commands_are_refused),

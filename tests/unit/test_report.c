@@ -92,6 +92,13 @@ static void master_restarted(struct handmade *h)
     HANDMADE_FACTS(h, 0, f->read_only = true);
 }
 
+static void master_closed(struct handmade *h)
+{
+    HANDMADE_FACTS(h, 0, f->read_only = true);
+    diagnose(shop(h), &h->view, &h->diagnosis);
+    assert_int_equal(h->diagnosis.row, DIAGNOSIS_CLOSED);
+}
+
 static void paused(struct handmade *h)
 {
     shop(h)->paused = true;
@@ -192,6 +199,7 @@ static const struct state_row state_rows[] = {
     ROW(master_gone, NO_MASTER, "db1: the master's process is gone"),
     ROW(master_silent_and_last_failed, NO_MASTER, "(failover 117) failed: db2 is not reachable: start it"),
     ROW(master_restarted, NO_MASTER, "read-only"),
+    ROW(master_closed, NO_MASTER, "it stays so until an operator opens it again"),
     ROW(paused, PAUSED, "no failover begins by itself"),
     ROW(paused_without_master, NO_MASTER, "the cluster is paused: no failover begins by itself"),
     ROW(paused_and_seen_by_one, PAUSED, "paused by an operator"),
