@@ -41,6 +41,7 @@ static const struct flavour mariadb = {
         .heartbeat_period = "Slave_heartbeat_period",
         .gtid_mode = "Using_Gtid",
         .lag_s = "Seconds_Behind_Master",
+        .relay_space = "Relay_Log_Space",
     },
     .variables = {
         .source_enabled = "rpl_semi_sync_master_enabled",

@@ -18,7 +18,7 @@ struct flavour_statement {
 struct flavour_columns {
     const char *channel, *source_host, *source_port, *source_server_id, *source_log, *source_log_pos;
     const char *receiver_runs, *applier_runs, *receiver_errno, *receiver_error, *applier_errno, *applier_error;
-    const char *received, *heartbeats, *heartbeat_period, *gtid_mode, *lag_s;
+    const char *received, *heartbeats, *heartbeat_period, *gtid_mode, *lag_s, *relay_space;
 };
 
 /* Global variables; each is read as @@GLOBAL.<name> and set with SET GLOBAL <name>. */

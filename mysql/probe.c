@@ -62,11 +62,13 @@ void probe_write(enum fsm_flavour flavour, struct text *sql)
     add_variables(sql, &row->variables);
     add_status(sql, &row->status);
     text_addf(sql, "%s;\n", row->show_channels);
-    /* No table or no schema: not enrolled. Anything else that fails must be seen. */
-    text_add(sql, "BEGIN NOT ATOMIC DECLARE i VARCHAR(255) DEFAULT ''; DECLARE t, e BIGINT UNSIGNED DEFAULT 0;"
-                  " DECLARE CONTINUE HANDLER FOR 1049, 1146 BEGIN END;"
+    /* No table or no schema: not enrolled. No column term: enrolled by an early version. Anything else that fails must
+     * be seen. */
+    text_add(sql, "BEGIN NOT ATOMIC DECLARE i VARCHAR(255) DEFAULT ''; DECLARE t, e, m BIGINT UNSIGNED DEFAULT 0;"
+                  " DECLARE CONTINUE HANDLER FOR 1049, 1146, 1054 BEGIN END;"
                   " SELECT identity, token, epoch INTO i, t, e FROM regent.fence WHERE id = 1;"
-                  " SELECT i AS fence_identity, t AS fence_token, e AS fence_epoch; END");
+                  " SELECT term INTO m FROM regent.fence WHERE id = 1;"
+                  " SELECT i AS fence_identity, t AS fence_token, e AS fence_epoch, m AS fence_term; END");
 }
 
 /* --- reading --- */

@@ -1,10 +1,11 @@
 /* The sequencer of verbs: read, take the control session over, then ask the verb's script until it is satisfied. PURE.
  *
  * The happy path: the probe alone (server's clock, identity, stored token); without the lock the takeover (DESIGN §7):
- * kill the other sessions of the control account, GET_LOCK, store token and epoch; then the script.
- * Failure modes: a greater stored token ends the verb as stale, before anything is changed; another identity or no
- * fence row fails it; a session that was lost between two requests has lost the lock with it, so the guard refuses and
- * the takeover is done again, once; a request without an answer leaves the outcome UNKNOWN. */
+ * kill the other sessions of the control account, GET_LOCK, store token, term and epoch; then the script.
+ * Failure modes: a greater stored token, or ours under a greater term, ends the verb as stale before anything is
+ * changed, also when it comes back for a session that was taken from it; another identity or no fence row fails it; a
+ * session that was lost between two requests has lost the lock with it, so the guard refuses and the takeover is done
+ * again, once; a request without an answer leaves the outcome UNKNOWN. */
 #include "mysql/verb.h"
 
 #include "mysql/probe.h"
@@ -100,7 +101,14 @@ static enum verb_next after_error(struct script *s)
     case GUARD_LOCK_BUSY:
         return script_fail(s, "the control session was not granted: the old one does not end");
     case GUARD_NO_ACKER:
-        return script_fail(s, "too few ackers were attached at the moment of opening: not opened");
+        return script_fail(s, "other ackers were attached at the moment of opening than the plan listed: not opened");
+    case GUARD_BOOTS_ACKER:
+        return script_fail(s, "not enrolled: it would acknowledge by itself after a restart: take "
+                              "rpl_semi_sync_slave_enabled out of its option file and set it at run time "
+                              "(docs/servers.md)");
+    case GUARD_BOOTS_OPEN:
+        return script_fail(s, "not enrolled: it boots open: put read_only=1 and skip-slave-start into its option file, "
+                              "restart it, then SET GLOBAL read_only=0 on the master only (docs/servers.md)");
     case GUARD_GRANTS:
         return script_fail(s, "%s: grant it directly, not by a role (docs/accounts.md)", s->result->error);
     }
@@ -110,19 +118,24 @@ static enum verb_next after_error(struct script *s)
 /* Keeps the server's clock: with the time left it makes the deadline of the statements to come. */
 static bool keep_clock(struct verb_run *run, const struct db_result *result)
 {
-    for (unsigned set = 0; set < result->sets_n; set++) {
-        const char *now = db_cell(result, set, 0, "server_now");
-        if (now == NULL) continue;
-        for (const char *c = now; *c != '\0'; c++) {
-            if ((*c < '0' || *c > '9') && *c != '.') return false;
-        }
-        run->clock_left_ms = run->left_ms;
-        return TEXT_COPY(run->clock, now);
+    const char *now = script_cell(result, 0, "server_now");
+
+    if (now == NULL) return false;
+    for (const char *c = now; *c != '\0'; c++) {
+        if ((*c < '0' || *c > '9') && *c != '.') return false;
     }
-    return false;
+    run->clock_left_ms = run->left_ms;
+    return TEXT_COPY(run->clock, now);
 }
 
-/* What every verb tells: positions, identity, server id. */
+static bool keep_term(struct verb_run *run, const struct db_result *result)
+{
+    const char *term = script_cell(result, 0, "fence_term");
+
+    return term != NULL && text_to_u64(term, &run->stored_term);
+}
+
+/* What every verb tells: positions, identity, server id, incarnation, commits that did not wait. */
 static bool keep_facts(struct verb_run *run, const struct view_facts *facts)
 {
     struct gtid_pos all;
@@ -134,6 +147,8 @@ static bool keep_facts(struct verb_run *run, const struct view_facts *facts)
         if (gtid_pos_union(&all, &received) != 0) return false;
     }
     run->outcome.server_id = facts->server_id;
+    run->outcome.started_s = facts->started_s;
+    run->outcome.no_tx = facts->no_tx;
     return gtid_pos_print(&all, run->outcome.received, sizeof(run->outcome.received)) &&
            TEXT_COPY(run->outcome.executed, facts->executed) && TEXT_COPY(run->outcome.identity, facts->identity);
 }
@@ -151,7 +166,8 @@ static enum verb_next decide(struct script *s)
     const struct view_facts *facts = s->facts;
     bool taken = run->phase == PHASE_TAKEOVER;
 
-    if (facts->token > run->verb.token) return fail_stale(s);
+    bool is_same_plan = facts->token == run->verb.token;
+    if (facts->token > run->verb.token || (is_same_plan && run->stored_term > run->verb.term)) return fail_stale(s);
     if (run->verb.kind != VERB_ENROL) {
         if (facts->identity[0] == '\0') return script_fail(s, "the server has no fence row: it is not enrolled");
         if (!text_equal(facts->identity, run->verb.identity)) {
@@ -161,7 +177,7 @@ static enum verb_next decide(struct script *s)
     }
     if (facts->channels_n > VIEW_CHANNELS_MAX) return script_fail(s, "the server has too many channels to be led");
     if (taken) run->locked = true;
-    bool is_ours = run->locked && facts->token == run->verb.token && facts->fence_epoch >= run->verb.epoch;
+    bool is_ours = run->locked && script_is_stored(s) && facts->fence_epoch >= run->verb.epoch;
     if (scripts[run->verb.kind].needs_lock && !is_ours) return taken ? retake(s) : take_over(s);
     run->phase = PHASE_SCRIPT;
     return scripts[run->verb.kind].script(s);
@@ -193,8 +209,8 @@ enum verb_next verb_next(struct verb_run *run, const struct db_result *result)
     }
     if (result->status == DB_ERROR && run->phase != PHASE_READ) return after_error(&s);
     if (probe_read(run->flavour, result, &facts, &error) != VIEW_OK) return script_fail(&s, "%s", why);
-    if (!keep_clock(run, result) || !keep_facts(run, &facts)) {
-        return script_fail(&s, "the server's clock or positions cannot be read");
+    if (!keep_clock(run, result) || !keep_term(run, result) || !keep_facts(run, &facts)) {
+        return script_fail(&s, "the server's clock, fence or positions cannot be read");
     }
     return decide(&s);
 }

@@ -5,8 +5,8 @@
  * statements that production sends.
  *
  * Every statement that changes something is guarded ON THE SERVER (DESIGN §7, S3): it runs only if this session holds
- * the user lock regent.control, the stored token is ours, the stored identity is the expected one, and the server's
- * SYSDATE(6) is before the verb's deadline. */
+ * the user lock regent.control, the stored token and term are ours, the stored identity is the expected one, and the
+ * server's SYSDATE(6) is before the verb's deadline. A greater token, or ours under a greater term: stale. */
 #ifndef REGENT_MYSQL_VERB_H
 #define REGENT_MYSQL_VERB_H
 
@@ -35,6 +35,7 @@ struct verb_run {
     unsigned polls;
     char clock[24];        /* The server's clock (Unix seconds) at the last read; with clock_left_ms: the deadline. */
     uint32_t clock_left_ms;
+    uint64_t stored_term;  /* Beside the stored token at the last read. */
     uint64_t mark[2];      /* Numbers that a script keeps between its steps. */
     uint32_t wait_ms;
     char sql[VERB_SQL_SIZE];

@@ -72,11 +72,27 @@ static enum verb_next stop_receivers(struct script *s)
     return script_send(s);
 }
 
-/* mysqld forgets at its end how far it had received: the position is empty until a receiver is started again. What the
- * relay log holds beyond the executed position may have been acknowledged, so this server proves nothing (A4). */
-static bool has_forgotten(const struct view_channel *channel, const struct view_facts *facts)
+/* A relay log without a transaction: the header of the only file, 256 bytes, and of one more after a restart. With a
+ * single small transaction it is past 1,100, for the source's own header comes before it (measured, 10.11). */
+static bool has_empty_relay_log(const struct script *s, unsigned c)
 {
-    return channel->gtid && channel->io == VIEW_IO_NO && channel->received[0] == '\0' && facts->executed[0] != '\0';
+    enum { EMPTY_MAX = 512 };
+    uint64_t space = 0;
+    const char *text = script_cell(s->result, c, s->flavour->columns.relay_space);
+
+    return text != NULL && text_to_u64(text, &space) && space <= EMPTY_MAX;
+}
+
+/* mysqld forgets at its end how far it had received: the position is empty until a receiver is started again. What the
+ * relay log holds beyond the executed position may have been acknowledged, so this server proves nothing (A4). With an
+ * empty relay log there is nothing beyond: a FOLLOW or CATCH_UP was cut off between CHANGE and START. (What CHANGE
+ * itself threw away was executed: point() sees to it.) */
+static bool has_forgotten(const struct script *s, unsigned c)
+{
+    const struct view_channel *channel = &s->facts->channels[c];
+
+    return channel->gtid && channel->io == VIEW_IO_NO && channel->received[0] == '\0' &&
+           s->facts->executed[0] != '\0' && !has_empty_relay_log(s, c);
 }
 
 enum verb_next script_revoke(struct script *s)
@@ -86,7 +102,7 @@ enum verb_next script_revoke(struct script *s)
     for (unsigned c = 0; c < script_channels(s->facts); c++) {
         const struct view_channel *channel = &s->facts->channels[c];
         if (channel->io != VIEW_IO_NO && is_to_revoke(s, channel)) is_receiving = true;
-        if (is_to_revoke(s, channel) && has_forgotten(channel, s->facts)) {
+        if (is_to_revoke(s, channel) && has_forgotten(s, c)) {
             return script_fail(s,
                                "it was restarted and its receiver not started since: what its relay log holds beyond %s"
                                " is not known, so it proves nothing; bring the old master back, or apply the relay log"
@@ -112,7 +128,7 @@ enum verb_next script_apply(struct script *s)
     const struct view_facts *facts = s->facts;
     const char *target = s->run->verb.target;
 
-    if (script_contains(facts->executed, target)) return script_done(s);
+    if (script_has_executed(facts, target)) return script_done(s);
     if (!script_contains(s->run->outcome.received, target)) {
         return script_fail(s, "the target %s was not received: received is %s", target, s->run->outcome.received);
     }
@@ -141,11 +157,9 @@ static const char *channel_name(const struct script *s)
  * what it never received (A6), or the source would refuse it. */
 static bool has_own_transactions(const struct script *s)
 {
-    for (unsigned set = 0; set < s->result->sets_n; set++) {
-        const char *applied = db_cell(s->result, set, 0, "executed_replica");
-        if (applied != NULL) return !script_contains(applied, s->facts->binlog);
-    }
-    return true;
+    const char *applied = script_cell(s->result, 0, "executed_replica");
+
+    return applied == NULL || !script_contains(applied, s->facts->binlog);
 }
 
 static enum verb_next point_at_source(struct script *s, const char *flag)
@@ -227,7 +241,7 @@ static bool is_following(const struct script *s)
 
 enum verb_next script_catch_up(struct script *s)
 {
-    if (script_contains(s->facts->executed, s->run->verb.target)) {
+    if (script_has_executed(s->facts, s->run->verb.target)) {
         if (!script_is_receiving(s->facts)) return script_done(s);
         if (script_once(s, STAGE_FLAG)) return stop_receivers(s);
         return script_poll(s, "the receiver to stop");

@@ -19,9 +19,26 @@ static bool waits_for_ackers(const struct view_facts *facts)
            facts->source_timeout_ms >= TIMEOUT_MAX_MS;
 }
 
+/* Exactly k: one more is a stranger whose acknowledgement would end a commit's wait (A6). With MariaDB's k of one the
+ * listed acker is the only server that may have the flag. */
 static bool has_ackers(const struct view_facts *facts, uint8_t k)
 {
-    return waits_for_ackers(facts) && facts->source_on && facts->source_clients >= k;
+    return waits_for_ackers(facts) && facts->source_on && facts->source_clients == k;
+}
+
+static enum verb_next fail_ackers(struct script *s, const char *what)
+{
+    const struct view_facts *facts = s->facts;
+    unsigned k = s->run->verb.k, clients = facts->source_clients;
+    bool is_on = facts->source_on && waits_for_ackers(facts);
+
+    text_addf(&s->error, "%s: %u ackers attached, expected %u, semi-sync %s", what, clients, k,
+              is_on ? "on" : "off or not lossless");
+    if (clients > k) {
+        text_add(&s->error, "; a stranger acknowledges: switch its rpl_semi_sync_slave_enabled off and restart its"
+                            " receiver");
+    }
+    return script_failed(s);
 }
 
 /* --- PROMOTE --- */
@@ -31,7 +48,6 @@ static enum verb_next make_source(struct script *s)
     const struct flavour_variables *v = &s->flavour->variables;
 
     script_block(s);
-    if (!s->facts->read_only) script_set_global(s, "read_only", "1");
     for (unsigned c = 0; c < script_channels(s->facts); c++) {
         script_on_channel(s, &s->flavour->stop_replica, s->facts->channels[c].name);
     }
@@ -47,7 +63,9 @@ enum verb_next script_promote(struct script *s)
 {
     const struct view_facts *facts = s->facts;
 
-    if (!script_contains(facts->executed, s->run->verb.target)) {
+    /* Closed by nobody but CLOSE: who finds it open may be a leader that was paused since before that (S3, S6). */
+    if (!facts->read_only) return script_fail(s, "not promoted: the server is open already; it is left as it is");
+    if (!script_has_executed(facts, s->run->verb.target)) {
         return script_fail(s, "not promoted: executed %s does not contain the target %s", facts->executed,
                            s->run->verb.target);
     }
@@ -58,7 +76,7 @@ enum verb_next script_promote(struct script *s)
     if (script_is_receiving(facts)) {
         return script_fail(s, "not promoted: a receiver runs, so somebody started it after it was revoked");
     }
-    bool is_set = facts->read_only && !facts->replica_enabled && waits_for_ackers(facts);
+    bool is_set = !facts->replica_enabled && waits_for_ackers(facts);
     if (is_set && !script_is_applying(facts)) return script_done(s);
     if (!script_once(s, STAGE_DID)) return script_fail(s, "the settings of a master do not show after they were set");
     return make_source(s);
@@ -78,12 +96,16 @@ static enum verb_next switch_source_off(struct script *s)
 enum verb_next script_attached(struct script *s)
 {
     const struct view_facts *facts = s->facts;
+    char awaited[80];
+    struct text text = TEXT_ON(awaited);
 
     (void)TEXT_COPY(s->run->outcome.executed, facts->binlog);
     if (s->run->verb.k == 0) return facts->source_enabled ? switch_source_off(s) : script_done(s);
     if (!waits_for_ackers(facts)) return script_fail(s, "semi-sync is not set as a master needs it: promote first");
     if (has_ackers(facts, s->run->verb.k)) return script_done(s);
-    return script_poll(s, "ackers to attach");
+    /* Waited for also when there are too many: a receiver that ended is counted until the server notices. */
+    text_addf(&text, "%u ackers to be attached and no other: %u are", (unsigned)s->run->verb.k, facts->source_clients);
+    return script_poll(s, awaited);
 }
 
 /* --- REIGN_ROW --- */
@@ -114,9 +136,9 @@ enum verb_next script_reign_row(struct script *s)
     uint8_t k = s->run->verb.k;
 
     (void)TEXT_COPY(s->run->outcome.executed, facts->binlog);
-    if (facts->token != s->run->verb.token) return script_fail(s, "our token is not stored on this server");
+    if (!script_is_stored(s)) return script_fail(s, "our token is not stored on this server");
     if (script_once(s, STAGE_DID)) {
-        if (k > 0 && !has_ackers(facts, k)) return script_fail(s, "no acker is attached: the reign row would wait");
+        if (k > 0 && !has_ackers(facts, k)) return fail_ackers(s, "the reign row is not written");
         if (k == 0 && facts->source_enabled) return script_fail(s, "semi-sync is on without ackers: it would wait");
         return insert_reign(s);
     }
@@ -125,6 +147,7 @@ enum verb_next script_reign_row(struct script *s)
         !facts->source_on) {
         return script_fail(s, "the reign row was written without an ack: semi-sync was switched off meanwhile");
     }
+    if (facts->source_clients > k) return fail_ackers(s, "a stranger may have acknowledged the reign row");
     return script_done(s);
 }
 
@@ -142,7 +165,7 @@ static enum verb_next open_server(struct script *s)
     } else {
         text_addf(&text,
                   "(SELECT COUNT(*) FROM information_schema.GLOBAL_STATUS WHERE (VARIABLE_NAME = '%s' AND"
-                  " VARIABLE_VALUE = 'ON') OR (VARIABLE_NAME = '%s' AND VARIABLE_VALUE + 0 >= %u)) = 2",
+                  " VARIABLE_VALUE = 'ON') OR (VARIABLE_NAME = '%s' AND VARIABLE_VALUE + 0 = %u)) = 2",
                   names->source_on, names->source_clients, (unsigned)s->run->verb.k);
         script_signal_unless(&s->sql, condition, GUARD_NO_ACKER);
     }
@@ -159,11 +182,10 @@ enum verb_next script_open(struct script *s)
     if (script_is_receiving(facts) || script_is_applying(facts)) {
         return script_fail(s, "not opened: it still replicates from another server");
     }
-    if (k > 0 && !has_ackers(facts, k)) {
-        return script_fail(s, "not opened: %u ackers attached, %u needed, semi-sync %s", facts->source_clients,
-                           (unsigned)k, facts->source_on ? "on" : "off");
-    }
-    if (!facts->read_only && (k > 0 || !facts->source_enabled)) return script_done(s);
+    /* Opened before: that an acker left or came since then changes only what commits wait for (A6, A7). */
+    bool is_lossless = waits_for_ackers(facts) && facts->source_on;
+    if (!facts->read_only && (k > 0 ? is_lossless : !facts->source_enabled)) return script_done(s);
+    if (k > 0 && !has_ackers(facts, k)) return fail_ackers(s, "not opened");
     if (!script_once(s, STAGE_DID)) return script_fail(s, "read_only stays on after it was switched off");
     return open_server(s);
 }

@@ -22,10 +22,11 @@ void script_add_deadline(struct text *sql, const struct verb_run *run)
 static void add_guard(struct script *s, bool is_taken, bool has_lock)
 {
     const struct verb_run *run = s->run;
-    unsigned long long token = run->verb.token;
+    unsigned long long token = run->verb.token, term = run->verb.term;
 
-    text_addf(&s->sql, "SET @regent = IFNULL((SELECT CASE WHEN token > %llu THEN %d", token, GUARD_STALE);
-    if (is_taken) text_addf(&s->sql, " WHEN token < %llu THEN %d", token, GUARD_NO_TOKEN);
+    text_addf(&s->sql, "SET @regent = IFNULL((SELECT CASE WHEN token > %llu OR (token = %llu AND term > %llu) THEN %d",
+              token, token, term, GUARD_STALE);
+    if (is_taken) text_addf(&s->sql, " WHEN token < %llu OR term < %llu THEN %d", token, term, GUARD_NO_TOKEN);
     text_add(&s->sql, " WHEN identity <> ");
     text_add_sql(&s->sql, run->verb.identity);
     text_addf(&s->sql, " THEN %d WHEN ", GUARD_IDENTITY);
@@ -103,6 +104,15 @@ void script_take_lock(struct script *s)
     script_signal_unless(&s->sql, "GET_LOCK('regent.control', 1) <=> 1", GUARD_LOCK_BUSY);
 }
 
+void script_store(struct script *s)
+{
+    const struct verb *verb = &s->run->verb;
+
+    text_addf(&s->sql,
+              "UPDATE regent.fence SET token = %llu, term = %llu, epoch = GREATEST(epoch, %llu) WHERE id = 1;\n",
+              (unsigned long long)verb->token, (unsigned long long)verb->term, (unsigned long long)verb->epoch);
+}
+
 void script_take_session(struct script *s)
 {
     text_add(&s->sql, script_session_settings);
@@ -111,8 +121,7 @@ void script_take_session(struct script *s)
     add_guard(s, false, false);
     script_take_lock(s);
     add_guard(s, false, true);
-    text_addf(&s->sql, "UPDATE regent.fence SET token = %llu, epoch = GREATEST(epoch, %llu) WHERE id = 1;\n",
-              (unsigned long long)s->run->verb.token, (unsigned long long)s->run->verb.epoch);
+    script_store(s);
 }
 
 enum verb_next script_done(struct script *s)
@@ -157,6 +166,45 @@ bool script_contains(const char *whole, const char *part)
     struct gtid_pos a, b;
 
     return gtid_pos_parse(&a, whole) == 0 && gtid_pos_parse(&b, part) == 0 && gtid_pos_contains(&a, &b);
+}
+
+static bool names_last(const struct gtid_pos *pos, const struct gtid_domain *last)
+{
+    for (uint16_t i = 0; i < pos->n; i++) {
+        const struct gtid_domain *d = &pos->d[i];
+        if (d->domain == last->domain) return d->server == last->server && d->seq == last->seq;
+    }
+    return false;
+}
+
+bool script_has_executed(const struct view_facts *facts, const char *target)
+{
+    struct gtid_pos wanted, applied, binlog;
+
+    if (gtid_pos_parse(&wanted, target) != 0 || gtid_pos_parse(&applied, facts->executed) != 0 ||
+        gtid_pos_parse(&binlog, facts->binlog) != 0) {
+        return false;
+    }
+    for (uint16_t i = 0; i < wanted.n; i++) {
+        struct gtid_pos one = {.n = 1, .d = {wanted.d[i]}};
+        bool is_own = wanted.d[i].server == facts->server_id && names_last(&binlog, &wanted.d[i]);
+        if (!is_own && !gtid_pos_contains(&applied, &one)) return false;
+    }
+    return true;
+}
+
+bool script_is_stored(const struct script *s)
+{
+    return s->facts->token == s->run->verb.token && s->run->stored_term == s->run->verb.term;
+}
+
+const char *script_cell(const struct db_result *result, unsigned row, const char *column)
+{
+    for (unsigned set = 0; set < result->sets_n; set++) {
+        const char *cell = db_cell(result, set, row, column);
+        if (cell != NULL) return cell;
+    }
+    return NULL;
 }
 
 unsigned script_channels(const struct view_facts *facts)

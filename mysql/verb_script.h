@@ -14,14 +14,16 @@
 /* Our own error numbers of the guard (SIGNAL); far above those of the servers, below 2^15. */
 enum script_guard {
     GUARD_NO_LOCK = 30001,   /* This session does not hold regent.control, or would write to the binlog. */
-    GUARD_STALE = 30002,     /* A greater token is stored. */
-    GUARD_NO_TOKEN = 30003,  /* Our token is not stored. */
+    GUARD_STALE = 30002,     /* A greater token is stored, or ours under a greater term. */
+    GUARD_NO_TOKEN = 30003,  /* Our token and term are not stored. */
     GUARD_IDENTITY = 30004,  /* Another server than the expected one. */
     GUARD_LATE = 30005,      /* The deadline has passed on the server's clock. */
     GUARD_NOT_ENROLLED = 30006,
     GUARD_LOCK_BUSY = 30007, /* GET_LOCK not granted within a second. */
-    GUARD_NO_ACKER = 30008,  /* OPEN: too few ackers attached at that very moment. */
+    GUARD_NO_ACKER = 30008,  /* OPEN: too few or too many ackers attached at that very moment. */
     GUARD_GRANTS = 30009,    /* The control account lacks a privilege; the message names it. */
+    GUARD_BOOTS_ACKER = 30010, /* ENROL: the replica flag comes from the option file (A3). */
+    GUARD_BOOTS_OPEN = 30011,  /* ENROL: read_only is off by the option file or by default (A3). */
 };
 
 /* One decision. */
@@ -58,6 +60,8 @@ void script_need(struct text *sql, const char *privileges);
 void script_kill(struct script *s, const char *where);
 /* Takes the control session on a server that has a fence row; for one that has none yet see verb_enrol.c. */
 void script_take_session(struct script *s);
+/* Inside a block: stores token, term and epoch of the verb. Behind a guard. */
+void script_store(struct script *s);
 /* Inside a block: ends the other sessions of the control account, takes the user lock. */
 void script_take_lock(struct script *s);
 /* The condition that is true when the deadline has passed on the server's clock. */
@@ -76,6 +80,12 @@ bool script_once(struct script *s, unsigned bit);
 
 /* Questions about the facts. */
 bool script_contains(const char *whole, const char *part); /* GTID positions; false when either is malformed. */
+/* All of 'target' is executed. Beside what was applied, a transaction counts that the server wrote itself when the
+ * target names that very one as the last of its domain: a candidate that is chosen again after its reign row. */
+bool script_has_executed(const struct view_facts *facts, const char *target);
+bool script_is_stored(const struct script *s); /* Token and term on the server are those of this verb. */
+/* Row 'row' of the first set that has the column; NULL: none has, or NULL there. */
+const char *script_cell(const struct db_result *result, unsigned row, const char *column);
 bool script_has_all_received(const struct view_facts *facts);
 unsigned script_channels(const struct view_facts *facts); /* Described ones. */
 bool script_is_receiving(const struct view_facts *facts); /* Any receiver of any channel not stopped. */

@@ -9,12 +9,12 @@
 #include "lib/base/text.h"
 #include "mysql/result.h"
 
-enum { ANSWER_STATUS_N = 6, ANSWER_COLUMNS_N = 17, ANSWER_CHANNELS_MAX = 6 };
+enum { ANSWER_STATUS_N = 6, ANSWER_COLUMNS_N = 18, ANSWER_CHANNELS_MAX = 6 };
 
 /* Cells as the server writes them. */
 struct answer_channel {
     const char *name, *host, *port, *server_id, *log, *log_pos, *io, *sql, *io_errno, *io_error, *sql_errno, *sql_error;
-    const char *received, *heartbeats, *period, *using_gtid, *lag_s;
+    const char *received, *heartbeats, *period, *using_gtid, *lag_s, *relay_space;
 };
 
 struct answer_server {
@@ -23,14 +23,14 @@ struct answer_server {
     const char *strict, *log_bin, *log_updates, *sync_binlog, *flush_log, *sync_relay;
     const char *source_enabled, *replica_enabled, *timeout, *wait_point, *wait_no_replica, *kill_conn;
     const char *source_on, *replica_on, *clients, *no_tx, *waiting;
-    const char *identity, *token, *epoch;
+    const char *identity, *token, *epoch, *term;
     unsigned channels_n;
     struct answer_channel channels[ANSWER_CHANNELS_MAX];
     const char *close_left, *close_last; /* Of CLOSE; NULL: no such set. */
     /* Room of answer_make(). */
     const char *status[ANSWER_STATUS_N * 3];
     const char *cells[ANSWER_CHANNELS_MAX * ANSWER_COLUMNS_N];
-    const char *variables[20], *fence[3], *close[3];
+    const char *variables[20], *fence[4], *close[3];
 };
 
 static const char *const answer_names_version[] = {"version"};
@@ -39,12 +39,13 @@ static const char *const answer_names_variables[] = {
     "gtid_strict",  "binlog_on",           "log_replica_updates", "sync_binlog", "flush_log",      "sync_relay_log",
     "source_enabled", "replica_enabled",   "source_timeout", "wait_point",      "wait_no_replica", "kill_conn_timeout"};
 static const char *const answer_names_status[] = {"status_name", "status_value", "at_s"};
-static const char *const answer_names_fence[] = {"fence_identity", "fence_token", "fence_epoch"};
+static const char *const answer_names_fence[] = {"fence_identity", "fence_token", "fence_epoch", "fence_term"};
 static const char *const answer_names_close[] = {"closed", "sessions_left", "last_id"};
 static const char *const answer_names_channels[ANSWER_COLUMNS_N] = {
     "Connection_name", "Master_Host", "Master_Port", "Master_Server_Id", "Master_Log_File", "Read_Master_Log_Pos",
     "Slave_IO_Running", "Slave_SQL_Running", "Last_IO_Errno", "Last_IO_Error",    "Last_SQL_Errno",  "Last_SQL_Error",
-    "Gtid_IO_Pos",     "Slave_received_heartbeats", "Slave_heartbeat_period", "Using_Gtid", "Seconds_Behind_Master"};
+    "Gtid_IO_Pos",     "Slave_received_heartbeats", "Slave_heartbeat_period", "Using_Gtid", "Seconds_Behind_Master",
+    "Relay_Log_Space"};
 
 static struct answer_server answer_replica(void)
 {
@@ -55,11 +56,12 @@ static struct answer_server answer_replica(void)
         .sync_relay = "1", .source_enabled = "0", .replica_enabled = "1", .timeout = "4294967295",
         .wait_point = "AFTER_SYNC", .wait_no_replica = "1", .kill_conn = "1", .source_on = "OFF", .replica_on = "ON",
         .clients = "0", .no_tx = "0", .waiting = "0", .identity = "id-db2", .token = "10", .epoch = "1",
+        .term = "1",
         .channels_n = 1,
         .channels = {{.name = "", .host = "db1", .port = "3311", .server_id = "1", .log = "bin.000001",
                       .log_pos = "4711", .io = "Yes", .sql = "Yes", .io_errno = "0", .io_error = "", .sql_errno = "0",
                       .sql_error = "", .received = "0-1-100", .heartbeats = "7", .period = "0.250",
-                      .using_gtid = "Slave_Pos", .lag_s = "0"}},
+                      .using_gtid = "Slave_Pos", .lag_s = "0", .relay_space = "1480"}},
     };
 }
 
@@ -93,6 +95,7 @@ static void answer_make(struct answer_server *s, struct db_result *result)
     s->fence[0] = s->identity;
     s->fence[1] = s->token;
     s->fence[2] = s->epoch;
+    s->fence[3] = s->term;
     *result = (struct db_result){.status = DB_OK};
     if (s->close_left != NULL) {
         s->close[0] = s->read_only;
@@ -105,7 +108,7 @@ static void answer_make(struct answer_server *s, struct db_result *result)
     answer_add(result, answer_names_variables, ARRAY_LEN(answer_names_variables), s->variables, 1);
     answer_add(result, answer_names_status, 3, s->status, ANSWER_STATUS_N);
     answer_add(result, answer_names_channels, ANSWER_COLUMNS_N, s->cells, s->channels_n);
-    answer_add(result, answer_names_fence, 3, s->fence, 1);
+    answer_add(result, answer_names_fence, 4, s->fence, 1);
 }
 
 #endif

@@ -125,6 +125,11 @@ static void test_executed(void **state)
     s.channels_n = 0;
     assert_int_equal(read_answer(&s), VIEW_OK);
     assert_string_equal(facts.executed, "0-2-101");
+    char sql[PROBE_SQL_SIZE];
+    struct text text = TEXT_ON(sql);
+    probe_write(FLAVOUR_MARIADB, &text);
+    assert_non_null(strstr(sql, "@@GLOBAL.gtid_slave_pos AS executed_replica"));
+    assert_non_null(strstr(sql, "@@GLOBAL.gtid_current_pos AS executed_any"));
 }
 
 static void test_not_enrolled_and_many_channels(void **state)

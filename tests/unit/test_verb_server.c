@@ -104,7 +104,7 @@ static const char *state_of(struct rig_server *s)
     n += (size_t)snprintf(text, sizeof(text), "%s ",
                           rig_sql(s, "SELECT CONCAT_WS(' ', @@global.read_only, @@global.rpl_semi_sync_master_enabled,"
                                      " @@global.rpl_semi_sync_slave_enabled, @@global.gtid_binlog_pos, identity, token,"
-                                     " epoch) FROM regent.fence"));
+                                     " term, epoch) FROM regent.fence"));
     static const char *const columns[] = {"Slave_IO_Running", "Slave_SQL_Running", "Master_Port", "Gtid_IO_Pos"};
     for (size_t i = 0; i < ARRAY_LEN(columns); i++) {
         n += (size_t)snprintf(text + n, sizeof(text) - n, "%s ", rig_channel(s, columns[i]));
@@ -127,8 +127,11 @@ static void test_stale_token_changes_nothing(void **state)
     snprintf(before, sizeof(before), "%s", state_of(DB2));
     session_end(&DB2->control);
     DB2->locked = false;
-    for (int kind = VERB_none + 1; kind < VERB_KINDS_N; kind++) {
-        v = rig_verb((enum verb_kind)kind, DB2, RIG_TOKEN - 1);
+    for (int round = 0; round < 2 * (VERB_KINDS_N - 1); round++) {
+        /* An older plan; then the same one under an older leader. */
+        bool is_old_plan = round % 2 == 0;
+        v = rig_verb((enum verb_kind)(VERB_none + 1 + round / 2), DB2, is_old_plan ? RIG_TOKEN - 1 : RIG_TOKEN);
+        if (!is_old_plan) v.term = RIG_TERM - 1;
         rig_source(&v, DB3);
         assert_true(rig_refuse(DB2, &v, "newer plan").stale);
         assert_unchanged(DB2, before);
@@ -140,22 +143,28 @@ static void test_stale_token_changes_nothing(void **state)
     }
 }
 
-/* The text of a verb that stops the receiver, taken from a run on db2 under RIG_TOKEN. */
+/* The text that holds 'what', taken from a run of the verb on db2. */
+static void capture(const struct verb *v, const char *what, char *sql)
+{
+    static struct verb_run run;
+
+    verb_begin(&run, v, FLAVOUR_MARIADB, "u", "p");
+    run.left_ms = v->deadline_ms;
+    session_begin(&DB2->control, DB2, "regent-control", "control-secret");
+    enum verb_next next = verb_next(&run, NULL);
+    while (next == VERB_SEND && strstr(run.sql, what) == NULL) {
+        next = verb_next(&run, session_run(&DB2->control, run.sql));
+    }
+    assert_int_equal(next, VERB_SEND);
+    strcpy(sql, run.sql);
+}
+
 static void capture_revoke(char *sql, uint32_t deadline_ms)
 {
     struct verb v = rig_verb(VERB_REVOKE, DB2, RIG_TOKEN);
 
     v.deadline_ms = deadline_ms;
-    static struct verb_run run;
-    verb_begin(&run, &v, FLAVOUR_MARIADB, "u", "p");
-    run.left_ms = deadline_ms;
-    session_begin(&DB2->control, DB2, "regent-control", "control-secret");
-    enum verb_next next = verb_next(&run, NULL);
-    while (next == VERB_SEND && strstr(run.sql, "STOP SLAVE") == NULL) {
-        next = verb_next(&run, session_run(&DB2->control, run.sql));
-    }
-    assert_int_equal(next, VERB_SEND);
-    strcpy(sql, run.sql);
+    capture(&v, "STOP SLAVE", sql);
 }
 
 static void test_guard_on_the_server(void **state)
@@ -180,7 +189,11 @@ static void test_guard_on_the_server(void **state)
     assert_int_equal(session_run(&DB2->control, sql)->code, 30002);
     rig_sql(DB2, "SET sql_log_bin=0; UPDATE regent.fence SET token=99");
     assert_int_equal(session_run(&DB2->control, sql)->code, 30003);
-    rig_sql(DB2, "SET sql_log_bin=0; UPDATE regent.fence SET token=100");
+    rig_sql(DB2, "SET sql_log_bin=0; UPDATE regent.fence SET token=100, term=6");
+    assert_int_equal(session_run(&DB2->control, sql)->code, 30002);
+    rig_sql(DB2, "SET sql_log_bin=0; UPDATE regent.fence SET term=4");
+    assert_int_equal(session_run(&DB2->control, sql)->code, 30003);
+    rig_sql(DB2, "SET sql_log_bin=0; UPDATE regent.fence SET term=5");
     assert_unchanged(DB2, before);
     /* Whole again: it acts. So the refusals above were the guard's doing. */
     assert_int_equal(session_run(&DB2->control, sql)->status, DB_OK);
@@ -333,6 +346,109 @@ static void test_restarted_acker_proves_nothing(void **state)
     assert_string_equal(rig_sql(DB2, "SELECT COUNT(*) FROM t.t"), "6");
 }
 
+/* A FOLLOW that was cut off between CHANGE and START, after a restart: the server does not know what it received, but
+ * its relay log is empty. It can be revoked, else it could never be again. */
+static void test_follow_cut_off(void **state)
+{
+    (void)state;
+    insert_rows(DB1, 2);
+    rig_await(DB2, "SELECT COUNT(*) FROM t.t", "2");
+    rig_kill(DB2);
+    rig_launch(DB2, "gtid_strict_mode=1\n");
+    struct verb v = rig_verb(VERB_REVOKE, DB2, RIG_TOKEN);
+    rig_refuse(DB2, &v, "proves nothing");
+    rig_sql(DB2, "CHANGE MASTER TO MASTER_HOST='127.0.0.1', MASTER_PORT=%u, MASTER_USE_GTID=slave_pos", DB1->port);
+    assert_string_equal(rig_channel(DB2, "Gtid_IO_Pos"), "");
+    struct verb_outcome o = rig_do(DB2, &v);
+    assert_string_equal(o.received, rig_sql(DB2, "SELECT @@gtid_slave_pos"));
+    rig_kill(DB2);
+    rig_launch(DB2, "gtid_strict_mode=1\n");
+    struct verb_outcome again = rig_do(DB2, &v);
+    assert_true(again.started_s >= o.started_s && o.started_s > 1700000000);
+}
+
+/* S3, S6: who was paused in PROMOTE while another opened the server must not close it. */
+static void test_promote_leaves_an_open_server(void **state)
+{
+    (void)state;
+    struct verb v = rig_verb(VERB_PROMOTE, DB1, RIG_TOKEN);
+
+    rig_refuse(DB1, &v, "open already");
+    assert_string_equal(rig_sql(DB1, "SELECT @@global.read_only"), "0");
+    insert_rows(DB1, 1);
+}
+
+/* A6, at the moment of opening, on the server itself: no acker, the acker, the acker and a stranger. */
+static void test_open_counts_ackers(void **state)
+{
+    (void)state;
+    static char sql[VERB_SQL_SIZE];
+    static const char clients[] = "SELECT VARIABLE_VALUE FROM information_schema.GLOBAL_STATUS WHERE VARIABLE_NAME ="
+                                  " 'RPL_SEMI_SYNC_MASTER_CLIENTS'";
+
+    rig_kill(DB1);
+    struct verb v = rig_verb(VERB_REVOKE, DB2, RIG_TOKEN);
+    rig_do(DB2, &v);
+    v = rig_verb(VERB_PROMOTE, DB2, RIG_TOKEN);
+    rig_do(DB2, &v);
+    rig_sql(DB3, "STOP SLAVE");
+    rig_follow(DB3, DB2, true);
+    rig_await(DB2, clients, "1");
+    v = rig_verb(VERB_OPEN, DB2, RIG_TOKEN);
+    v.k = 1;
+    v.deadline_ms = 30000;
+    capture(&v, "SET GLOBAL read_only = 0", sql);
+    rig_sql(DB3, "STOP SLAVE");
+    rig_await(DB2, clients, "0");
+    assert_int_equal(session_run(&DB2->control, sql)->code, 30008);
+    rig_sql(DB3, "START SLAVE");
+    rig_launch(DB1, "gtid_strict_mode=1\n");
+    rig_follow(DB1, DB2, true);
+    rig_await(DB2, clients, "2");
+    assert_int_equal(session_run(&DB2->control, sql)->code, 30008);
+    rig_refuse(DB2, &v, "2 ackers attached, expected 1");
+    v.kind = VERB_ATTACHED;
+    v.deadline_ms = 200;
+    rig_refuse(DB2, &v, "no other: 2 are");
+    assert_string_equal(rig_sql(DB2, "SELECT @@global.read_only"), "1");
+    rig_kill(DB1);
+    rig_await(DB2, clients, "1");
+    assert_int_equal(session_run(&DB2->control, sql)->status, DB_OK);
+    assert_string_equal(rig_sql(DB2, "SELECT @@global.read_only"), "0");
+    rig_kill(DB3); /* Opened is opened. */
+    rig_await(DB2, clients, "0");
+    v = rig_verb(VERB_OPEN, DB2, RIG_TOKEN);
+    v.k = 1;
+    rig_do(DB2, &v);
+}
+
+/* A candidate that wrote its reign row and is chosen again: the row is the target, and only its own binlog has it. */
+static void test_candidate_is_chosen_again(void **state)
+{
+    (void)state;
+    rig_kill(DB1);
+    struct verb v = rig_verb(VERB_REVOKE, DB2, RIG_TOKEN);
+    rig_do(DB2, &v);
+    v = rig_verb(VERB_PROMOTE, DB2, RIG_TOKEN);
+    rig_do(DB2, &v);
+    v = rig_verb(VERB_FOLLOW, DB3, RIG_TOKEN);
+    rig_source(&v, DB2);
+    v.is_acker = true;
+    rig_do(DB3, &v);
+    v = rig_verb(VERB_REIGN_ROW, DB2, RIG_TOKEN);
+    v.k = 1;
+    struct verb_outcome row = rig_do(DB2, &v);
+    v = rig_verb(VERB_REVOKE, DB3, RIG_TOKEN + 1);
+    struct verb_outcome acker = rig_do(DB3, &v);
+    assert_string_equal(acker.received, row.executed);
+    static const enum verb_kind kinds[] = {VERB_REVOKE, VERB_APPLY, VERB_CATCH_UP, VERB_PROMOTE};
+    for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+        v = rig_verb(kinds[i], DB2, RIG_TOKEN + 1);
+        TEXT_COPY(v.target, acker.received);
+        rig_do(DB2, &v);
+    }
+}
+
 /* A4: another replica received more than the acker. */
 static void test_catch_up(void **state)
 {
@@ -470,7 +586,7 @@ static void test_reign_row_waits(void **state)
     rig_await(DB2, "SELECT COUNT(*) FROM regent.reign WHERE token = 101", "1");
     /* Semi-sync switched off: the row proves nothing, and the verb says so. */
     rig_sql(DB1, "SET GLOBAL rpl_semi_sync_master_enabled=0");
-    rig_refuse(DB1, &v, "no acker");
+    rig_refuse(DB1, &v, "semi-sync off");
 }
 
 /* servers.md: how long the revocation takes when the master does not answer. */
@@ -570,6 +686,51 @@ static int start_not_strict(void **state)
     return 0;
 }
 
+/* A3: what the option file makes of a server at its next start. */
+static void test_enrol_refuses_what_boots_wrong(void **state)
+{
+    (void)state;
+    static const char schemas[] = "SELECT COUNT(*) FROM information_schema.SCHEMATA WHERE SCHEMA_NAME='regent'";
+    static const struct { const char *extra, *says; } cases[] = {
+        {"gtid_strict_mode=1\nread_only=0\n", "boots open"},
+        {"gtid_strict_mode=1\nrpl_semi_sync_slave_enabled=1\n", "would acknowledge by itself after a restart"},
+    };
+    struct verb v = rig_verb(VERB_ENROL, DB1, 10);
+
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        rig_kill(DB1);
+        rig_launch(DB1, cases[i].extra);
+        rig_refuse(DB1, &v, cases[i].says);
+        assert_string_equal(rig_sql(DB1, "%s", schemas), "0");
+    }
+    rig_kill(DB1);
+    rig_launch(DB1, "gtid_strict_mode=1\n");
+    rig_sql(DB1, "SET GLOBAL read_only=0; SET GLOBAL rpl_semi_sync_slave_enabled=1"); /* At run time: not the files. */
+    rig_do(DB1, &v);
+}
+
+/* A table from before there was a term: readable, and completed without a word in the binlog. */
+static void test_enrol_adds_the_term(void **state)
+{
+    (void)state;
+    char before[256];
+    struct verb v = rig_verb(VERB_ENROL, DB1, 11);
+
+    rig_sql(DB1, "SET sql_log_bin=0; SET GLOBAL gtid_strict_mode=1; CREATE DATABASE regent; CREATE TABLE regent.fence"
+                 " (id TINYINT UNSIGNED NOT NULL PRIMARY KEY, identity VARCHAR(63) NOT NULL, token BIGINT UNSIGNED NOT"
+                 " NULL, epoch BIGINT UNSIGNED NOT NULL); INSERT INTO regent.fence VALUES (1, 'old', 12, 3)");
+    snprintf(before, sizeof(before), "%s", rig_sql(DB1, "SELECT @@gtid_binlog_pos"));
+    assert_true(rig_refuse(DB1, &v, "newer plan").stale);
+    v.token = 12;
+    struct verb_outcome o = rig_do(DB1, &v);
+    assert_string_equal(o.identity, "old");
+    assert_string_equal(rig_sql(DB1, "SELECT CONCAT_WS(' ', identity, token, term, epoch) FROM regent.fence"),
+                        "old 12 5 3");
+    assert_string_equal(rig_sql(DB1, "SELECT @@gtid_binlog_pos"), before);
+    v.term = RIG_TERM - 1;
+    assert_true(rig_refuse(DB1, &v, "newer plan").stale);
+}
+
 static void test_enrol_refuses(void **state)
 {
     (void)state;
@@ -630,6 +791,8 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_enrol, rig_start, rig_stop),
         cmocka_unit_test_setup_teardown(test_enrol_refuses, start_not_strict, rig_stop),
+        cmocka_unit_test_setup_teardown(test_enrol_refuses_what_boots_wrong, start_not_strict, rig_stop),
+        cmocka_unit_test_setup_teardown(test_enrol_adds_the_term, start_not_strict, rig_stop),
         cmocka_unit_test_setup_teardown(test_probe_account, rig_start_enrolled, rig_stop),
         cmocka_unit_test_setup_teardown(test_failover, rig_start_enrolled, rig_stop),
         cmocka_unit_test_setup_teardown(test_stale_token_changes_nothing, rig_start_enrolled, rig_stop),
@@ -640,6 +803,10 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(test_stopped_applier_is_started_in_time, rig_start_enrolled, rig_stop),
         cmocka_unit_test_setup_teardown(test_broken_applier_keeps_relay_log, rig_start_enrolled, rig_stop),
         cmocka_unit_test_setup_teardown(test_restarted_acker_proves_nothing, rig_start_enrolled, rig_stop),
+        cmocka_unit_test_setup_teardown(test_follow_cut_off, rig_start_enrolled, rig_stop),
+        cmocka_unit_test_setup_teardown(test_promote_leaves_an_open_server, rig_start_enrolled, rig_stop),
+        cmocka_unit_test_setup_teardown(test_open_counts_ackers, rig_start_enrolled, rig_stop),
+        cmocka_unit_test_setup_teardown(test_candidate_is_chosen_again, rig_start_enrolled, rig_stop),
         cmocka_unit_test_setup_teardown(test_catch_up, rig_start_enrolled, rig_stop),
         cmocka_unit_test_setup_teardown(test_follow, rig_start_enrolled, rig_stop),
         cmocka_unit_test_setup_teardown(test_close, rig_start_enrolled, rig_stop),

@@ -29,7 +29,7 @@
 #include "mysql/probe.h"
 #include "mysql/verb.h"
 
-enum { RIG_SERVERS = 3, RIG_TOKEN = 100, RIG_EPOCH = 2 };
+enum { RIG_SERVERS = 3, RIG_TOKEN = 100, RIG_TERM = 5, RIG_EPOCH = 2 };
 
 struct session {
     MYSQL *my;
@@ -355,7 +355,8 @@ static void rig_follow(struct rig_server *s, const struct rig_server *source, bo
 
 static struct verb rig_verb(enum verb_kind kind, const struct rig_server *s, uint64_t token)
 {
-    struct verb v = {.kind = kind, .token = token, .step = STEP_REVOKE, .epoch = RIG_EPOCH, .deadline_ms = 5000};
+    struct verb v = {.kind = kind, .token = token, .term = RIG_TERM, .step = STEP_REVOKE,
+                     .epoch = RIG_EPOCH, .deadline_ms = 5000};
 
     TEXT_COPY(v.identity, s->identity);
     TEXT_COPY(v.cluster_name, "shop");

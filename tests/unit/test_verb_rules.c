@@ -1,0 +1,480 @@
+/* The verbs rule by rule, against the model of verb_model.h: each test fails when the one rule that it names is taken
+ * out of mysql/verb*.c. The transcript of test_verb.c shows the same statements in one piece. */
+#include "tests/unit/verb_model.h"
+
+static int begin(void **state)
+{
+    (void)state;
+    transcript = TEXT_ON(transcript_room);
+    reset_model();
+    return 0;
+}
+
+/* Performs; the verb must fail, say 'text', and have sent no block. */
+static void refused(const struct verb *v, const char *text)
+{
+    const struct verb_outcome *o = perform("", v);
+
+    if (o->state != VERB_STATE_FAILED) fail_msg("not refused, but state %d", (int)o->state);
+    if (strstr(o->error, text) == NULL) fail_msg("\"%s\" does not say \"%s\"", o->error, text);
+    assert_int_equal(model.blocks, 0);
+}
+
+static void done(const struct verb *v)
+{
+    expect("", v, VERB_STATE_DONE);
+}
+
+/* Where 'what' stands in all that was sent; fails the test when it is not there. */
+static size_t at(const char *what)
+{
+    const char *found = strstr(model.log, what);
+
+    if (found == NULL) fail_msg("never sent: %s", what);
+    return found == NULL ? 0 : (size_t)(found - model.log);
+}
+
+/* --- S3: whose session acts --- */
+
+static void test_older_term_of_the_same_plan_is_stale(void **state)
+{
+    (void)state;
+    for (int kind = VERB_none + 1; kind < VERB_KINDS_N; kind++) {
+        struct verb v = a_verb((enum verb_kind)kind);
+        reset_model();
+        as_revoked();
+        model.s.term = "8";
+        refused(&v, "newer plan");
+        assert_true(run.outcome.stale);
+        v.term = 8;
+        (void)perform("", &v);
+        assert_false(run.outcome.stale);
+    }
+    struct verb v = a_verb(VERB_REVOKE);
+    reset_model();
+    model.s.term = "8"; /* Of another, older plan: it does not count. */
+    done(&v);
+}
+
+/* The session was taken by a newer leader of the same plan: it is not taken back. */
+static void test_deposed_leader_does_not_retake(void **state)
+{
+    (void)state;
+    struct verb v = a_verb(VERB_OPEN);
+    struct db_result answer;
+
+    as_promoted();
+    model.s.clients = "1";
+    verb_begin(&run, &v, FLAVOUR_MARIADB, "repl", "x");
+    run.locked = true;
+    run.left_ms = 1000;
+    assert_int_equal(verb_next(&run, NULL), VERB_SEND);
+    answer_make(&model.s, &answer);
+    assert_int_equal(verb_next(&run, &answer), VERB_SEND);
+    assert_non_null(strstr(run.sql, "SET GLOBAL read_only = 0"));
+    answer = (struct db_result){.status = DB_ERROR, .code = 30001};
+    assert_int_equal(verb_next(&run, &answer), VERB_SEND); /* Looks again. */
+    assert_null(strstr(run.sql, "KILL"));
+    model.s.term = "8";
+    answer_make(&model.s, &answer);
+    assert_int_equal(verb_next(&run, &answer), VERB_END);
+    assert_true(run.outcome.stale);
+}
+
+/* What is stored is compared although this session holds the lock. */
+static void test_session_counts_only_with_token_term_and_epoch(void **state)
+{
+    (void)state;
+    static const char *const stored[][3] = {{"99", "7", "2"}, {"100", "6", "2"}, {"100", "7", "1"}};
+    struct verb v = a_verb(VERB_APPLY);
+
+    as_revoked();
+    done(&v);
+    assert_int_equal(model.takeovers, 0);
+    for (size_t i = 0; i < ARRAY_LEN(stored); i++) {
+        as_revoked();
+        model.s.token = stored[i][0];
+        model.s.term = stored[i][1];
+        model.s.epoch = stored[i][2];
+        done(&v);
+        assert_int_equal(model.takeovers, 1);
+    }
+    as_revoked();
+    model.has_lock = false;
+    done(&v);
+    assert_int_equal(model.takeovers, 1);
+    (void)at("KILL CONNECTION");
+    assert_true(at("KILL CONNECTION") < at("GET_LOCK") && at("GET_LOCK") < at("UPDATE regent.fence"));
+}
+
+static void test_another_identity_is_left_alone(void **state)
+{
+    (void)state;
+    for (int kind = VERB_none + 1; kind < VERB_KINDS_N; kind++) {
+        struct verb v = a_verb((enum verb_kind)kind);
+        if (kind == VERB_ENROL) continue;
+        as_revoked();
+        model.s.identity = "id-other";
+        refused(&v, "its identity is id-other, expected id-db2");
+        reset_model(); /* Also when it would have to take the session first. */
+        model.s.identity = "id-other";
+        refused(&v, "its identity is id-other, expected id-db2");
+        assert_int_equal(model.takeovers, 0);
+    }
+}
+
+/* --- what every outcome tells --- */
+
+static void test_outcome_tells_the_incarnation(void **state)
+{
+    (void)state;
+    struct verb v = a_verb(VERB_REVOKE);
+
+    model.s.no_tx = "5";
+    done(&v);
+    assert_int_equal(run.outcome.started_s, 1795226000);
+    assert_int_equal(run.outcome.no_tx, 5);
+    assert_int_equal(run.outcome.server_id, 2);
+}
+
+/* --- REVOKE --- */
+
+static void test_revoke_waits_until_the_receiver_is_seen_stopped(void **state)
+{
+    (void)state;
+    struct verb v = a_verb(VERB_REVOKE);
+
+    model.stop_after = 6;
+    done(&v);
+    assert_string_equal(model.s.channels[0].io, "No");
+    assert_true(run.polls > 0);
+    assert_int_equal(model.blocks, 2); /* Takeover, one stop: no stop after stop. */
+    reset_model();
+    model.stop_after = 1000000;
+    v.deadline_ms = 100;
+    expect("", &v, VERB_STATE_FAILED);
+    assert_non_null(strstr(run.outcome.error, "the receiver to stop"));
+}
+
+/* The flag goes with the receiver: a receiver that somebody starts again is no acker. */
+static void test_revoke_switches_the_flag_off_in_the_same_request(void **state)
+{
+    (void)state;
+    struct verb v = a_verb(VERB_REVOKE);
+
+    done(&v);
+    assert_int_equal(model.blocks, 2);
+    assert_string_equal(model.s.replica_enabled, "0");
+    as_revoked();
+    model.s.replica_enabled = "1"; /* No receiver runs, but the flag is on. */
+    done(&v);
+    assert_string_equal(model.s.replica_enabled, "0");
+}
+
+/* A4; and what a FOLLOW leaves that is cut off between CHANGE and START. */
+static void test_revoke_of_a_server_that_has_forgotten(void **state)
+{
+    (void)state;
+    struct verb v = a_verb(VERB_REVOKE);
+
+    as_revoked();
+    model.s.channels[0].received = "";
+    refused(&v, "proves nothing");
+    model.s.channels[0].relay_space = "513";
+    refused(&v, "proves nothing");
+    model.s.channels[0].relay_space = NULL;
+    refused(&v, "proves nothing");
+    model.s.channels[0].relay_space = "256";
+    done(&v);
+    assert_string_equal(run.outcome.received, "0-1-100");
+    model.s.channels[0].relay_space = "512"; /* The same after one more restart. */
+    done(&v);
+}
+
+/* --- APPLY, CATCH_UP, FOLLOW --- */
+
+/* hazards A8: with both threads stopped, a start drops the relay log. */
+static void test_applier_is_not_started_without_a_receiver(void **state)
+{
+    (void)state;
+    static const enum verb_kind kinds[] = {VERB_APPLY, VERB_CATCH_UP, VERB_FOLLOW};
+
+    for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+        struct verb v = a_verb(kinds[i]);
+        TEXT_COPY(v.target, "0-1-105");
+        as_revoked();
+        model.s.channels[0].sql = "No";
+        model.s.channels[0].received = "0-1-105";
+        refused(&v, "throw the relay log away");
+        assert_string_equal(model.s.channels[0].sql, "No");
+    }
+}
+
+static void test_stopped_applier_is_started_before_the_receiver_stops(void **state)
+{
+    (void)state;
+    struct verb v = a_verb(VERB_REVOKE);
+
+    model.s.channels[0].sql = "No";
+    done(&v);
+    assert_true(at("COMMAND = 'Slave_IO') THEN\nSTART SLAVE '' SQL_THREAD") < at("STOP SLAVE '' IO_THREAD"));
+    v = a_verb(VERB_APPLY);
+    TEXT_COPY(v.target, "0-1-105");
+    as_revoked();
+    model.s.channels[0] = answer_replica().channels[0];
+    model.s.channels[0].sql = "No";
+    model.s.channels[0].received = model.then_executed = "0-1-105";
+    model.apply_after = 3;
+    done(&v);
+    (void)at("COMMAND = 'Slave_IO') THEN\nSTART SLAVE '' SQL_THREAD");
+}
+
+/* A6: its start position would count as an acknowledgement. */
+static void test_server_with_own_transactions_does_not_attach(void **state)
+{
+    (void)state;
+    static const enum verb_kind kinds[] = {VERB_CATCH_UP, VERB_FOLLOW};
+
+    for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+        struct verb v = a_verb(kinds[i]);
+        TEXT_COPY(v.target, "0-1-105");
+        as_revoked();
+        model.s.binlog = "0-2-101";
+        refused(&v, "transactions of its own");
+        assert_string_equal(model.s.channels[0].host, "db1");
+    }
+}
+
+/* A6: a receiver takes the flag that stands when it starts. */
+static void test_flag_is_set_before_the_receiver_starts(void **state)
+{
+    (void)state;
+    struct verb v = a_verb(VERB_FOLLOW);
+
+    v.is_acker = true;
+    as_revoked();
+    done(&v);
+    assert_int_equal(model.blocks, 1);
+    assert_string_equal(model.s.replica_on, "ON");
+    assert_true(at("SET GLOBAL rpl_semi_sync_slave_enabled = 1") < at("CHANGE MASTER"));
+    assert_true(at("CHANGE MASTER") < at("START SLAVE ''"));
+    model.log[0] = '\0';
+    v.is_acker = false; /* The same source: the receiver is restarted around the flag. */
+    done(&v);
+    assert_string_equal(model.s.replica_on, "OFF");
+    assert_true(at("STOP SLAVE '' IO_THREAD") < at("SET GLOBAL rpl_semi_sync_slave_enabled = 0"));
+    assert_true(at("SET GLOBAL rpl_semi_sync_slave_enabled = 0") < at("START SLAVE '' IO_THREAD"));
+}
+
+/* The candidate is chosen again: its reign row is in its own binlog, and the target names it. */
+static void test_own_reign_row_counts_as_executed(void **state)
+{
+    (void)state;
+    struct verb v = a_verb(VERB_APPLY);
+
+    TEXT_COPY(v.target, "0-2-101");
+    as_revoked();
+    refused(&v, "was not received");
+    model.s.binlog = "0-2-101";
+    done(&v);
+    v.kind = VERB_CATCH_UP;
+    done(&v);
+    v.kind = VERB_PROMOTE;
+    done(&v);
+    v.kind = VERB_APPLY;
+    as_revoked();
+    model.s.binlog = "0-2-102"; /* More of its own than the target knows: not that one. */
+    refused(&v, "was not received");
+    TEXT_COPY(v.target, "0-1-101");
+    model.s.binlog = "0-1-101"; /* Of another server, and not applied. */
+    refused(&v, "was not received");
+}
+
+/* --- PROMOTE, CLEAR --- */
+
+static void test_promote_never_touches_an_open_server(void **state)
+{
+    (void)state;
+    struct verb v = a_verb(VERB_PROMOTE);
+
+    as_promoted();
+    model.s.read_only = "0";
+    model.s.source_enabled = "0";
+    refused(&v, "open already");
+    assert_string_equal(model.s.read_only, "0");
+}
+
+static void test_promote_refuses_a_running_receiver(void **state)
+{
+    (void)state;
+    static const char *const io[] = {"Yes", "Connecting", "Preparing"};
+    struct verb v = a_verb(VERB_PROMOTE);
+
+    for (size_t i = 0; i < ARRAY_LEN(io); i++) {
+        as_revoked();
+        model.s.channels[0].io = io[i];
+        refused(&v, "a receiver runs");
+    }
+}
+
+static void test_clear_keeps_what_is_not_executed(void **state)
+{
+    (void)state;
+    struct verb v = a_verb(VERB_CLEAR);
+
+    as_promoted();
+    model.s.channels[0].received = "0-1-101";
+    refused(&v, "not cleared: executed 0-1-100");
+    assert_int_equal(model.s.channels_n, 1);
+    model.s.channels[0].sql = "Yes";
+    refused(&v, "replicates from another one");
+}
+
+/* --- A6: exactly the listed ackers --- */
+
+static void test_strangers_do_not_count_as_ackers(void **state)
+{
+    (void)state;
+    static const enum verb_kind kinds[] = {VERB_REIGN_ROW, VERB_OPEN};
+
+    for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+        struct verb v = a_verb(kinds[i]);
+        as_promoted();
+        model.s.clients = "2";
+        refused(&v, "2 ackers attached, expected 1");
+        assert_string_equal(model.s.read_only, "1");
+    }
+    struct verb v = a_verb(VERB_ATTACHED);
+    v.deadline_ms = 100;
+    refused(&v, "1 ackers to be attached and no other: 2 are");
+    model.attach_after = model.probes + 3; /* It was an ended session. */
+    done(&v);
+}
+
+static void test_open_looks_at_the_ackers_at_the_moment_of_opening(void **state)
+{
+    (void)state;
+    static const char *const late[] = {"0", "2"};
+    struct verb v = a_verb(VERB_OPEN);
+
+    for (size_t i = 0; i < ARRAY_LEN(late); i++) {
+        as_promoted();
+        model.s.clients = "1";
+        model.late_clients = late[i];
+        refused(&v, "at the moment of opening");
+        assert_string_equal(model.s.read_only, "1");
+    }
+    as_promoted();
+    model.s.clients = model.late_clients = "1";
+    done(&v);
+    assert_true(at("'RPL_SEMI_SYNC_MASTER_STATUS' AND VARIABLE_VALUE = 'ON'") < at("SET GLOBAL read_only = 0"));
+}
+
+/* Its effect is there: who attached or left since then does not undo it. */
+static void test_open_again_is_done_whoever_is_attached(void **state)
+{
+    (void)state;
+    struct verb v = a_verb(VERB_OPEN);
+
+    as_promoted();
+    model.s.read_only = "0";
+    done(&v);
+    assert_int_equal(model.blocks, 0);
+    model.s.source_enabled = "0"; /* But it does not wait for acks: that was not asked. */
+    model.s.source_on = "OFF";
+    refused(&v, "semi-sync off");
+}
+
+/* A row whose commit did not wait, or that a stranger acknowledged, proves nothing. */
+static void test_reign_row_must_be_acknowledged_by_the_acker(void **state)
+{
+    (void)state;
+    static const char *const says[] = {"without an ack", "without an ack", "without an ack", "a stranger"};
+    struct verb v = a_verb(VERB_REIGN_ROW);
+    struct db_result answer;
+
+    for (unsigned fault = 0; fault < ARRAY_LEN(says); fault++) {
+        as_promoted();
+        model.s.clients = "1";
+        verb_begin(&run, &v, FLAVOUR_MARIADB, "repl", "x");
+        assert_int_equal(verb_next(&run, NULL), VERB_SEND);
+        answer_make(&model.s, &answer);
+        assert_int_equal(verb_next(&run, &answer), VERB_SEND);
+        if (fault == 0) model.s.no_tx = "1";
+        if (fault == 1) model.s.source_on = "OFF";
+        if (fault == 2) model.s.uptime = "1";
+        if (fault == 3) model.s.clients = "2";
+        answer_make(&model.s, &answer);
+        assert_int_equal(verb_next(&run, &answer), VERB_END);
+        assert_int_equal(run.outcome.state, VERB_STATE_FAILED);
+        assert_non_null(strstr(run.outcome.error, says[fault]));
+    }
+}
+
+/* --- CLOSE --- */
+
+/* Sessions that began after the server was closed cannot write: they are neither ended nor waited for. */
+static void test_close_ends_only_sessions_from_before(void **state)
+{
+    (void)state;
+    struct verb v = a_verb(VERB_CLOSE);
+
+    as_promoted();
+    model.s.read_only = "0";
+    done(&v);
+    assert_true(at("SET GLOBAL read_only = 1") < at("AND ID <= 77) DO KILL CONNECTION"));
+    (void)at("AND ID <= 77) AS sessions_left");
+    assert_null(strstr(model.log, "ID <= 0"));
+}
+
+/* --- ENROL --- */
+
+static void test_enrol_asks_what_the_server_does_after_a_restart(void **state)
+{
+    (void)state;
+    static const struct { unsigned code; const char *says, *condition; } rules[] = {
+        {30010, "would acknowledge by itself after a restart", "'rpl_semi_sync_slave_enabled' AND GLOBAL_VALUE = 'ON'"},
+        {30011, "boots open: put read_only=1", "'read_only' AND GLOBAL_VALUE = 'OFF' AND GLOBAL_VALUE_ORIGIN <> 'SQL'"},
+    };
+    struct verb v = a_verb(VERB_ENROL);
+
+    for (size_t i = 0; i < ARRAY_LEN(rules); i++) {
+        reset_model();
+        model.fail_code = rules[i].code;
+        refused(&v, rules[i].says);
+        done(&v);
+        assert_true(at(rules[i].condition) < at("CREATE DATABASE"));
+    }
+    assert_true(at("COLUMN_NAME = 'term'") < at("ALTER TABLE regent.fence ADD COLUMN IF NOT EXISTS term"));
+}
+
+int main(void)
+{
+#define T(name) cmocka_unit_test_setup(name, begin)
+    const struct CMUnitTest tests[] = {
+        T(test_older_term_of_the_same_plan_is_stale),
+        T(test_deposed_leader_does_not_retake),
+        T(test_session_counts_only_with_token_term_and_epoch),
+        T(test_another_identity_is_left_alone),
+        T(test_outcome_tells_the_incarnation),
+        T(test_revoke_waits_until_the_receiver_is_seen_stopped),
+        T(test_revoke_switches_the_flag_off_in_the_same_request),
+        T(test_revoke_of_a_server_that_has_forgotten),
+        T(test_applier_is_not_started_without_a_receiver),
+        T(test_stopped_applier_is_started_before_the_receiver_stops),
+        T(test_server_with_own_transactions_does_not_attach),
+        T(test_flag_is_set_before_the_receiver_starts),
+        T(test_own_reign_row_counts_as_executed),
+        T(test_promote_never_touches_an_open_server),
+        T(test_promote_refuses_a_running_receiver),
+        T(test_clear_keeps_what_is_not_executed),
+        T(test_strangers_do_not_count_as_ackers),
+        T(test_open_looks_at_the_ackers_at_the_moment_of_opening),
+        T(test_open_again_is_done_whoever_is_attached),
+        T(test_reign_row_must_be_acknowledged_by_the_acker),
+        T(test_close_ends_only_sessions_from_before),
+        T(test_enrol_asks_what_the_server_does_after_a_restart),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
