@@ -11,7 +11,7 @@
 #include "lib/base/text.h"
 #include "manager/ports.h"
 
-enum { FAKE_REQUESTS_MAX = 4096, FAKE_DROPS_MAX = 64 };
+enum { FAKE_REQUESTS_MAX = 4096, FAKE_DROPS_MAX = 64, FAKE_STARTED_S = 1795226000 /* As answer_replica() says. */ };
 
 struct fake_request {
     struct port_request request;
@@ -141,6 +141,8 @@ static inline void fake_cluster(struct fsm_state *state)
     c->reigns_n = 1;
     c->reigns[0] = (struct fsm_reign){
         .epoch = 1, .master = 0, .k = 1, .ackers = FSM_BIT(1), .lossless = true, .since = "0-1-1"};
+    c->reigns[0].opened = true;
+    for (uint8_t i = 0; i < 2; i++) c->reigns[0].started_s[i] = FAKE_STARTED_S;
     state->index = 10;
 }
 

@@ -60,7 +60,7 @@ static struct view_facts follower_facts(bool hears)
     TEXT_COPY(v.binlog, "0-1-100");
     v.token = 5;
     v.fence_epoch = 1;
-    v.started_s = 1000;
+    v.started_s = FAKE_STARTED_S;
     struct view_channel *c = &v.channels[0];
     TEXT_COPY(c->source_host, "127.0.0.1");
     c->source_port = 3301;

@@ -8,6 +8,7 @@
 
 #include "fake_ports.h"
 #include "manager/execute.h"
+#include "probe_answer.h"
 
 static struct fake *f;
 static struct execute *x;
@@ -154,6 +155,111 @@ static void cancelling_forgets_everything(void **state)
     assert_int_equal(fake_open(f, 1, PORT_CONTROL), 0);
 }
 
+/* Answers all that is asked of server 1 as a replica whose receiver is stopped and that holds 'token'. Returns how
+ * often the control session was taken over. */
+static unsigned play(const char *token)
+{
+    unsigned takeovers = 0;
+    for (int i = 0; i < 20; i++) {
+        execute_run(x);
+        if (fake_open(f, 1, PORT_CONTROL) == 0) {
+            if (outcome(1)->state != VERB_STATE_RUNNING) break;
+            fake_pass(f, 20);
+            continue;
+        }
+        struct answer_server a = answer_replica();
+        struct db_result result;
+        a.identity = "identity-1";
+        a.token = token;
+        a.epoch = "2";
+        a.replica_enabled = "0";
+        a.replica_on = "OFF";
+        a.channels[0].io = "No";
+        answer_make(&a, &result);
+        takeovers += strstr(f->requests[f->requests_n - 1].sql, "GET_LOCK") != NULL;
+        fake_fail(f, 1, PORT_CONTROL, result);
+    }
+    return takeovers;
+}
+
+static void revoke_with_takeover(void)
+{
+    ask(verb_of(VERB_REVOKE, 1, 20));
+    assert_int_equal(play("20"), 1);
+    assert_int_equal(outcome(1)->state, VERB_STATE_DONE);
+}
+
+static struct verb apply_verb(uint64_t token)
+{
+    struct verb v = verb_of(VERB_APPLY, 1, token);
+    v.step = STEP_APPLY;
+    TEXT_COPY(v.target, "0-1-100");
+    return v;
+}
+
+static void the_lock_of_a_plan_serves_its_next_verb(void **state)
+{
+    (void)state;
+    revoke_with_takeover();
+    ask(apply_verb(20));
+    assert_int_equal(play("20"), 0);
+    assert_int_equal(outcome(1)->state, VERB_STATE_DONE);
+}
+
+static void a_lock_whose_session_hung_up_is_taken_again(void **state)
+{
+    (void)state;
+    revoke_with_takeover();
+    execute_hangup(x, 0, 1);
+    ask(apply_verb(20));
+    assert_int_equal(play("20"), 1);
+}
+
+static void a_lock_of_a_lost_session_is_taken_again(void **state)
+{
+    (void)state;
+    revoke_with_takeover();
+    ask(apply_verb(20));
+    fake_fail(f, 1, PORT_CONTROL, FAKE_LOST);
+    assert_int_equal(outcome(1)->state, VERB_STATE_UNKNOWN);
+    fake_pass(f, 1000);
+    ask(apply_verb(20));
+    assert_int_equal(play("20"), 1);
+}
+
+static void the_lock_of_an_older_plan_does_not_serve_another(void **state)
+{
+    (void)state;
+    revoke_with_takeover();
+    ask(apply_verb(30));
+    assert_int_equal(play("30"), 1);
+}
+
+static void a_deposed_leader_gives_the_lock_back(void **state)
+{
+    (void)state;
+    revoke_with_takeover();
+    execute_cancel_all(x);
+    assert_int_equal(f->drops_n, 1);
+    assert_int_equal(f->drops[0].session, PORT_CONTROL);
+    assert_int_equal(f->drops[0].server, 1);
+}
+
+static void verbs_carry_the_term_of_the_leader(void **state)
+{
+    (void)state;
+    f->established = true;
+    f->term = 777001;
+    ask(verb_of(VERB_REVOKE, 1, 20));
+    bool is_sent = false;
+    for (int i = 0; i < 5; i++) {
+        (void)play("20");
+        ask(verb_of(VERB_REVOKE, 1, 20));
+    }
+    for (unsigned i = 0; i < f->requests_n; i++) is_sent = is_sent || strstr(f->requests[i].sql, "777001") != NULL;
+    assert_true(is_sent);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -166,6 +272,12 @@ int main(void)
         T(a_request_carries_no_more_time_than_the_verb_has_left),
         T(the_reign_row_has_its_own_session),
         T(cancelling_forgets_everything),
+        T(the_lock_of_a_plan_serves_its_next_verb),
+        T(a_lock_whose_session_hung_up_is_taken_again),
+        T(a_lock_of_a_lost_session_is_taken_again),
+        T(the_lock_of_an_older_plan_does_not_serve_another),
+        T(a_deposed_leader_gives_the_lock_back),
+        T(verbs_carry_the_term_of_the_leader),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
