@@ -63,8 +63,8 @@ static const char *const rig_accounts[] = {
     "GRANT SLAVE MONITOR ON *.* TO 'regent'@'%'",
     "GRANT SELECT ON regent.* TO 'regent'@'%'",
     "CREATE USER 'regent-control'@'%' IDENTIFIED BY 'control-secret'",
-    "GRANT RELOAD, PROCESS, CONNECTION ADMIN, READ_ONLY ADMIN, BINLOG ADMIN, REPLICATION MASTER ADMIN,"
-    " REPLICATION SLAVE ADMIN, SLAVE MONITOR ON *.* TO 'regent-control'@'%'",
+    ("GRANT RELOAD, PROCESS, CONNECTION ADMIN, READ_ONLY ADMIN, BINLOG ADMIN, REPLICATION MASTER ADMIN,"
+     " REPLICATION SLAVE ADMIN, SLAVE MONITOR ON *.* TO 'regent-control'@'%'"),
     "GRANT CREATE, SELECT, INSERT, UPDATE ON regent.* TO 'regent-control'@'%'",
     "CREATE USER 'regent-replication'@'%' IDENTIFIED BY 'replication-secret'",
     "GRANT REPLICATION SLAVE ON *.* TO 'regent-replication'@'%'",
