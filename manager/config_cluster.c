@@ -22,7 +22,8 @@ static const struct schema_type type_durability = {
     .kind = SCHEMA_ENUM, .choices = durabilities, .choices_n = ARRAY_LEN(durabilities)};
 static const struct schema_type type_role = {.kind = SCHEMA_ENUM, .choices = roles, .choices_n = ARRAY_LEN(roles)};
 static const struct schema_type type_probe = {.kind = SCHEMA_DURATION, .min_ms = 20, .max_ms = 60000};
-static const struct schema_type type_timeout = {.kind = SCHEMA_DURATION, .min_ms = 100, .max_ms = 600000};
+/* Not below 1 s: followers hear a heartbeat each 250 ms, and silence is judged by four of them (DESIGN §8). */
+static const struct schema_type type_timeout = {.kind = SCHEMA_DURATION, .min_ms = 1000, .max_ms = 600000};
 
 /* section, key, type, destination, default (NULL: required) */
 #define SPEC_KEYS(X)                                                                                                  \
