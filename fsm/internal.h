@@ -46,7 +46,8 @@ struct fsm_plan *fsm_apply_running(struct fsm_state *state, const struct fsm_clu
 const char *fsm_server_name(const struct fsm_cluster *cluster, uint8_t server);
 static inline bool fsm_server_is(const struct fsm_cluster *cluster, uint8_t server, enum fsm_server_state state)
 {
-    return server < cluster->servers_n && cluster->servers[server].state == state;
+    /* Both bounds: the compiler of Debian 13 does not know that the first implies the second. */
+    return server < FSM_SERVERS_MAX && server < cluster->servers_n && cluster->servers[server].state == state;
 }
 /* All servers of 'cluster'. */
 static inline fsm_set fsm_set_all(const struct fsm_cluster *cluster)
