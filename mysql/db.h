@@ -31,7 +31,7 @@ struct db_endpoint {
     char password[256];      /* From a file or a my.cnf group; wiped by db_close(). */
     char tls_ca[256];        /* Non-empty: TLS with verification of the server against this CA. */
     char tls_cert[256], tls_key[256];
-    bool tls_verify_host;
+    bool tls_verify_host;        /* False: the CA alone is checked. libmariadb 3.4 and later always checks both. */
     uint32_t connect_timeout_ms; /* Of one attempt; rounded up to whole seconds for the library. */
     char program[64];            /* Connection attribute program_name. */
     const char *init_sql;        /* Static text run after each connect (session settings), or NULL. */
