@@ -118,7 +118,7 @@ test-full: deps
 	@$(MAKE) --no-print-directory -j2 SAN=1 B=build/asan CC=gcc build tools unit_bins
 	@tests/run --build build unit
 	@tests/run --build build/clang unit
-	@REGENT_TEST_FULL=1 tests/run --build build/asan
+	@tests/run --build build/asan
 	@$(TEST_ENV) REGENT_BUILD=$(abspath build) RUNS=3 ALARM_SECONDS=10 $(PYTHON) tests/bench/failover.py
 
 unit golden integ tidy: deps

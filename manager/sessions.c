@@ -87,11 +87,6 @@ static void link_close(struct link *l)
     db_close(conn, conn_closed, l->owner);
 }
 
-static void nothing_closed(void *arg)
-{
-    sessions_end(arg);
-}
-
 void sessions_stop(struct sessions *sessions, void (*closed)(void *arg), void *arg)
 {
     sessions->stopping = true;
@@ -102,7 +97,7 @@ void sessions_stop(struct sessions *sessions, void (*closed)(void *arg), void *a
         for (uint8_t i = 0; i < FSM_SERVERS_MAX; i++)
             for (int k = 0; k < PORT_SESSIONS_N; k++) link_close(&sessions->clusters[c]->links[i][k]);
     }
-    if (sessions->closing_n == 0) nothing_closed(sessions);
+    sessions_end(sessions);
 }
 
 /* --- opening ---------------------------------------------------------------------------------------------------- */
@@ -222,8 +217,13 @@ bool sessions_replication_account(struct sessions *sessions, uint8_t cluster, co
     follow_declaration(cl, declared);
     struct mono now = clock_mono();
     if (!mono_is_set(cl->account_at) || mono_since_ms(now, cl->account_at) > SESSIONS_ACCOUNT_MS) {
-        memset(&cl->account, 0, sizeof cl->account);
-        if (read_account(&cl->account, declared, "-replication", true) != 0) return false;
+        /* Verbs that run borrow the account: it is replaced whole, or not at all. */
+        struct db_endpoint fresh;
+        memset(&fresh, 0, sizeof fresh);
+        int rc = read_account(&fresh, declared, "-replication", true);
+        if (rc == 0) cl->account = fresh;
+        explicit_bzero(&fresh, sizeof fresh);
+        if (rc != 0) return false;
         cl->account_at = now;
     }
     *user = cl->account.user;

@@ -32,7 +32,7 @@ struct shell {
     struct clients *clients;
     struct report_node node; /* As of the last shell_world(). */
     struct mono wake_at;
-    bool in_round, applied, stopping, consensus_is_closed, fatal;
+    bool in_round, applied, stopping, fatal;
     char fatal_text[ERR_TEXT_SIZE];
     uint64_t told_term, told_leader;
     bool told_established;

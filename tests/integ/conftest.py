@@ -14,20 +14,12 @@ from faults import Stage  # noqa: E402
 from scene import Failure, Scene  # noqa: E402
 
 
-def pytest_configure(config):
-    config.addinivalue_line("markers", "full: only in `make test-full`, or with REGENT_TEST_FULL=1")
-
+def pytest_configure():
     def end(number, _frame):
         raise KeyboardInterrupt(f"signal {number}")
 
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, end)
-
-
-def pytest_collection_modifyitems(items):
-    for item in items:
-        if item.get_closest_marker("full") and os.environ.get("REGENT_TEST_FULL") != "1":
-            item.add_marker(pytest.mark.skip(reason="runs in `make test-full` only, for its time"))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -4,7 +4,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 
 from scene import ROOT, binary, wait_for
 
@@ -61,7 +60,6 @@ def test_demo_interrupted(tmp_path):
     demo = start(directory)
     wait_for("the demo's writer runs", 60,
              lambda: os.path.exists(os.path.join(directory, "writer.record")) or demo.poll() is not None)
-    time.sleep(0.2)
     demo.send_signal(signal.SIGINT)
     output, _ = demo.communicate(timeout=30)
     assert demo.returncode == 130, output
