@@ -136,6 +136,9 @@ bench-failover: deps
 	@$(MAKE) --no-print-directory -j2 build tools
 	@$(TEST_ENV) FLAVOUR='$(FLAVOUR)' SCENARIO='$(SCENARIO)' RUNS='$(RUNS)' $(PYTHON) tests/bench/failover.py
 
+# Targets of the larger parts lie beside them.
+include $(wildcard tests/*/*.mk sim/*.mk)
+
 clean:
 	rm -rf build
 
