@@ -37,7 +37,7 @@ ALL_CFLAGS += $(HARDEN)
 endif
 LDLIBS = $(PKG_LIBS) -lcrypto -lz -lm
 
-PARTS := lib/base lib fsm plan proto mysql raft manager
+PARTS := lib/base lib fsm plan proto client mysql raft manager
 SRCS := $(foreach p,$(PARTS),$(wildcard $(p)/*.c))
 PROTOS := $(wildcard proto/*.proto)
 GEN_C := $(PROTOS:%.proto=$(B)/gen/%.pb-c.c)

@@ -4,7 +4,7 @@
 
 #include <jansson.h>
 
-#include "cmd/regent/ask.h"
+#include "client/ask.h"
 #include "cmd/regent/commands.h"
 
 /* Prints the text of an answer that is not OK to stderr, with the command's name. Returns its code, as an exit code. */

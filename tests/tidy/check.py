@@ -30,10 +30,11 @@ MAY_INCLUDE = {
     "fsm": ["lib/base/", "fsm/"],
     "plan": ["lib/base/", "fsm/", "plan/", "mysql/gtid.h"],
     "proto": ["lib/", "fsm/", "plan/", "proto/"],
+    "client": ["lib/", "fsm/", "proto/", "client/"],
     "mysql": ["lib/", "fsm/", "plan/view.h", "plan/verb.h", "mysql/"],
     "raft": ["lib/", "raft/"],
     "manager": ["lib/", "fsm/", "plan/", "proto/", "mysql/", "raft/", "manager/"],
-    "cmd": ["lib/", "fsm/", "plan/", "proto/", "mysql/", "raft/", "manager/", "cmd/"],
+    "cmd": ["lib/", "fsm/", "plan/", "proto/", "mysql/", "raft/", "manager/", "client/", "cmd/"],
 }
 # The simulator links these objects of manager/: they reach the world only through manager/ports.h.
 PORTABLE = re.compile(r"manager/(driver|execute|observe)\w*\.[ch]$")
@@ -56,7 +57,7 @@ PURE_LIBC = re.compile(r"^(mem(cpy|move|set|cmp|chr|mem)"
                        r"|__mem\w+_chk|__st[rp]\w+_chk|__stack_chk_fail|_GLOBAL_OFFSET_TABLE_)$")
 SANITIZER = re.compile(r"^(__asan|__ubsan|__sanitizer|__lsan|__tsan|__odr_asan)")
 
-FOLDERS = ("lib", "fsm", "plan", "proto", "mysql", "raft", "manager", "cmd", "tests")
+FOLDERS = ("lib", "fsm", "plan", "proto", "client", "mysql", "raft", "manager", "cmd", "tests")
 
 
 class Findings:

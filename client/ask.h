@@ -1,8 +1,8 @@
 /* Asking the group: finds the leader and stays with it, over elections and lost connections. */
-#ifndef REGENT_CMD_ASK_H
-#define REGENT_CMD_ASK_H
+#ifndef REGENT_CLIENT_ASK_H
+#define REGENT_CLIENT_ASK_H
 
-#include "cmd/regent/connect.h"
+#include "client/connect.h"
 
 enum { ASK_ENDPOINTS_MAX = 8, ASK_PATIENCE_MS = 5000 };
 

@@ -1,6 +1,6 @@
 /* One connection to one manager: blocking, each call with a deadline. */
-#ifndef REGENT_CMD_CONNECT_H
-#define REGENT_CMD_CONNECT_H
+#ifndef REGENT_CLIENT_CONNECT_H
+#define REGENT_CLIENT_CONNECT_H
 
 #include "lib/base/mtime.h"
 #include "lib/frame.h"

@@ -5,7 +5,7 @@
  * to a change is lost -> repeated under the same request id, which the managers know again; nobody answers at all ->
  * given up after 1 s, since no election can be the reason.
  */
-#include "cmd/regent/ask.h"
+#include "client/ask.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -4,7 +4,7 @@
  * Happy path: connect, preamble, request frame, answer frame.
  * Failure modes: nobody listens (told at once), host silent (-ETIMEDOUT), peer closes or talks nonsense (link closed).
  */
-#include "cmd/regent/connect.h"
+#include "client/connect.h"
 
 #include <errno.h>
 #include <netdb.h>
@@ -18,8 +18,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "lib/address.h"
 #include "lib/clock.h"
-#include "manager/config.h"
 
 void link_init(struct link *l)
 {
@@ -94,7 +94,7 @@ static int open_tcp(const char *address, struct mono deadline, struct err *e)
 {
     char host[FSM_ADDRESS_SIZE], service[8];
     uint16_t port;
-    int rv = config_split_address(address, host, sizeof(host), &port);
+    int rv = address_split(address, host, sizeof(host), &port);
     if (rv != 0) return err_set(e, -EINVAL, "\"%s\" is no address: HOST:PORT, or the path of a socket", address);
     snprintf(service, sizeof(service), "%u", port);
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *list;
