@@ -213,7 +213,7 @@ static void test_frozen_server_wakes_late(void **state)
 
     capture_revoke(sql, 300);
     snprintf(before, sizeof(before), "%s", state_of(DB2));
-    kill(DB2->pid, SIGSTOP);
+    rig_freeze(DB2);
     session_send(&DB2->control, sql);
     nap_ms(350);
     kill(DB2->pid, SIGCONT);
@@ -221,7 +221,7 @@ static void test_frozen_server_wakes_late(void **state)
     assert_unchanged(DB2, before);
     /* The same with a deadline that has not passed acts. */
     capture_revoke(sql, 60000);
-    kill(DB2->pid, SIGSTOP);
+    rig_freeze(DB2);
     session_send(&DB2->control, sql);
     nap_ms(350);
     kill(DB2->pid, SIGCONT);
@@ -514,7 +514,7 @@ static void test_close(void **state)
     struct verb v = rig_verb(VERB_CLOSE, DB1, RIG_TOKEN);
     char sql[] = "INSERT INTO t.t (v) VALUES ('w')";
 
-    kill(DB2->pid, SIGSTOP);
+    rig_freeze(DB2);
     session_begin(&waiter, DB1, "app", "a");
     session_send(&waiter, "INSERT INTO t.t (v) VALUES ('unacknowledged')");
     rig_await(DB1, "SELECT VARIABLE_VALUE FROM information_schema.GLOBAL_STATUS WHERE VARIABLE_NAME ="
@@ -561,7 +561,7 @@ static void test_reign_row_waits(void **state)
     struct verb v = rig_verb(VERB_APPLY, DB1, RIG_TOKEN);
 
     rig_do(DB1, &v);
-    kill(DB2->pid, SIGSTOP);
+    rig_freeze(DB2);
     v = rig_verb(VERB_REIGN_ROW, DB1, RIG_TOKEN);
     v.k = 1;
     verb_begin(&run, &v, FLAVOUR_MARIADB, "u", "p");
@@ -594,7 +594,7 @@ static void test_revoke_from_frozen_master(void **state)
 {
     (void)state;
     insert_rows(DB1, 3);
-    kill(DB1->pid, SIGSTOP);
+    rig_freeze(DB1);
     struct verb v = rig_verb(VERB_REVOKE, DB3, RIG_TOKEN);
     rig_do(DB3, &v);
     v = rig_verb(VERB_REVOKE, DB2, RIG_TOKEN);

@@ -156,6 +156,16 @@ static void session_end(struct session *c)
     session_forget(c);
 }
 
+/* SIGSTOP; returns when all threads stand, so that nothing sent from now on runs before it wakes. */
+static void rig_freeze(const struct rig_server *s)
+{
+    int status = 0;
+
+    assert_int_equal(kill(s->pid, SIGSTOP), 0);
+    assert_int_equal(waitpid(s->pid, &status, WUNTRACED), s->pid);
+    assert_true(WIFSTOPPED(status));
+}
+
 static void rig_kill(struct rig_server *s)
 {
     if (s->pid <= 0) return;
