@@ -35,13 +35,15 @@ MAY_INCLUDE = {
     "raft": ["lib/", "raft/"],
     "manager": ["lib/", "fsm/", "plan/", "proto/", "mysql/", "raft/", "manager/"],
     "cmd": ["lib/", "fsm/", "plan/", "proto/", "mysql/", "raft/", "manager/", "client/", "cmd/"],
+    "cmd/regent-sim": ["lib/", "sim/"],
+    "sim": ["lib/", "fsm/", "plan/", "proto/", "mysql/", "raft/", "manager/", "sim/"],
 }
 # The simulator links these objects of manager/: they reach the world only through manager/ports.h.
 PORTABLE = re.compile(r"manager/(driver|execute|observe)\w*\.[ch]$")
 PORTABLE_MAY_NOT = ["mysql/db", "raft/", "lib/log.h", "lib/clock.h", "lib/file.h"]
 # System headers that belong to one place.
 OWNED_HEADERS = [
-    (re.compile(r"^raft(\.h|/)"), ["raft/"], "only raft/ sees libraft"),
+    (re.compile(r"^raft(\.h|/)"), ["raft/", "sim/"], "only raft/ (and the simulator) sees libraft"),
     (re.compile(r"^(mysql|mariadb)(\.h|/)"), ["mysql/"], "only mysql/ sees the client library"),
 ]
 PURE_FOLDERS = ("fsm/", "plan/")
@@ -57,7 +59,7 @@ PURE_LIBC = re.compile(r"^(mem(cpy|move|set|cmp|chr|mem)"
                        r"|__mem\w+_chk|__st[rp]\w+_chk|__stack_chk_fail|_GLOBAL_OFFSET_TABLE_)$")
 SANITIZER = re.compile(r"^(__asan|__ubsan|__sanitizer|__lsan|__tsan|__odr_asan)")
 
-FOLDERS = ("lib", "fsm", "plan", "proto", "client", "mysql", "raft", "manager", "cmd", "tests")
+FOLDERS = ("lib", "fsm", "plan", "proto", "client", "mysql", "raft", "manager", "cmd", "sim", "tests")
 
 
 class Findings:

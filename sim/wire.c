@@ -1,0 +1,53 @@
+/* Messages of the session protocol. See wire.h. */
+#include "sim/wire.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/base/text.h"
+
+static void free_plain(struct sim_blob *blob)
+{
+    free(blob);
+}
+
+static void free_reply(struct sim_blob *blob)
+{
+    struct wire_reply *reply = (struct wire_reply *)blob;
+    arena_free(&reply->arena);
+    free(reply);
+}
+
+static void *message_new(size_t size, enum wire_kind kind)
+{
+    struct wire_head *head = calloc(1, size);
+    MUST(head);
+    head->blob = (struct sim_blob){1, free_plain};
+    head->kind = kind;
+    return head;
+}
+
+struct wire_login *wire_login_new(const char *user, const char *password, const char *program)
+{
+    struct wire_login *login = message_new(sizeof *login, WIRE_LOGIN);
+    (void)TEXT_COPY(login->user, user);
+    (void)TEXT_COPY(login->password, password);
+    (void)TEXT_COPY(login->program, program);
+    return login;
+}
+
+struct wire_query *wire_query_new(const char *sql)
+{
+    size_t size = strlen(sql);
+    struct wire_query *query = message_new(sizeof *query + size + 1, WIRE_QUERY);
+    query->size = size;
+    memcpy(query->sql, sql, size + 1);
+    return query;
+}
+
+struct wire_reply *wire_reply_new(void)
+{
+    struct wire_reply *reply = message_new(sizeof *reply, WIRE_REPLY);
+    reply->head.blob.free = free_reply;
+    return reply;
+}
