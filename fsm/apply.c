@@ -128,6 +128,8 @@ static enum fsm_code dispatch(struct fsm_apply *a)
     case CMD_CLUSTER_PAUSE: return apply_pause(a);
     case CMD_EVENT: return apply_event(a);
     case CMD_REIGN_PROOF: return fsm_apply_reign_proof(a);
+    case CMD_MEMBER: return fsm_apply_member(a);
+    case CMD_TOKEN: return fsm_apply_token(a);
     case CMD_NONE: break;
     }
     return FSM_REFUSE(a, FSM_UNKNOWN, "this version does not know command %d: upgrade this manager",

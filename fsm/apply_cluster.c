@@ -12,8 +12,7 @@ static bool is_name_char(char c)
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
 }
 
-/* Letters, digits, and inside also '.', '_' and '-': safe in file names, metrics and SQL. */
-static bool name_is_valid(const char *name)
+bool fsm_name_is_valid(const char *name)
 {
     if (!is_name_char(name[0])) return false;
     for (size_t i = 1; name[i] != '\0'; i++) {
@@ -22,7 +21,7 @@ static bool name_is_valid(const char *name)
     return true;
 }
 
-static bool address_is_valid(const char *address)
+bool fsm_address_is_valid(const char *address)
 {
     const char *colon = strrchr(address, ':');
     uint64_t port;
@@ -43,8 +42,8 @@ static enum fsm_code check_server(struct fsm_apply *a, const struct fsm_cluster_
 {
     const char *name = spec->servers[i].name;
 
-    if (!name_is_valid(name)) return FSM_REFUSE(a, FSM_INVALID, "server %d: \"%s\" is not a name", i + 1, name);
-    if (!address_is_valid(spec->servers[i].address)) {
+    if (!fsm_name_is_valid(name)) return FSM_REFUSE(a, FSM_INVALID, "server %d: \"%s\" is not a name", i + 1, name);
+    if (!fsm_address_is_valid(spec->servers[i].address)) {
         return FSM_REFUSE(a, FSM_INVALID, "server %s: \"%s\" is not host:port", name, spec->servers[i].address);
     }
     if (spec->servers[i].role <= fsm_role_none || spec->servers[i].role >= fsm_role_count) {
@@ -82,7 +81,7 @@ static enum fsm_code check_servers(struct fsm_apply *a, const struct fsm_cluster
 
 static enum fsm_code check_spec(struct fsm_apply *a, const struct fsm_cluster_spec *spec)
 {
-    if (!name_is_valid(spec->name)) {
+    if (!fsm_name_is_valid(spec->name)) {
         return FSM_REFUSE(a, FSM_INVALID, "\"%s\" is not a name: letters, digits, then also . _ -", spec->name);
     }
     if (spec->flavour <= fsm_flavour_none || spec->flavour >= fsm_flavour_count) {

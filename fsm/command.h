@@ -45,6 +45,8 @@ enum fsm_command_kind {
     CMD_CLUSTER_PAUSE = 6,
     CMD_EVENT = 7, /* Something worth remembering that changes nothing. */
     CMD_REIGN_PROOF = 8, /* A7: the current reign is not proven lossless any more, or is again. */
+    CMD_MEMBER = 9,      /* Changes the table of members. */
+    CMD_TOKEN = 10,      /* Reserves an id for a member to come. */
 };
 
 struct fsm_cluster_spec { /* What a cluster file says. */
@@ -148,6 +150,41 @@ struct fsm_cmd_reign_proof {
     char reason[FSM_TEXT_SIZE]; /* When not: what was seen, on which server. */
 };
 
+/* FIRST: 'members', of a group without a table. JOIN: the holder of token 'id' with its 'name', 'address', 'hash' and
+ * 'nonce' becomes a member; 'role' is what it shall become (STANDBY or VOTER); a repetition by the same data directory
+ * is OK again. WANT: an operator (or the leader, for a new member that caught up) wants 'role': STANDBY, VOTER, GONE.
+ * KEEP: the leader gives up a WANT that it cannot carry out, for 'reason'. IS: the leader found 'role' in Raft's
+ * configuration; GONE takes a row away whose want is GONE. MOVE: listens at 'address' from now on. */
+#define FSM_MEMBER_ACTS(X)                                                                                            \
+    X(FIRST, first) X(JOIN, join) X(WANT, want) X(KEEP, keep) X(IS, is) X(MOVE, move)
+#define FSM_ENUM_ITEM_fsm_member_act(id, text) MEMBER_ACT_##id,
+FSM_ENUM(fsm_member_act, FSM_MEMBER_ACTS);
+
+struct fsm_cmd_member {
+    enum fsm_member_act act;
+    uint64_t id;
+    enum fsm_member_role role;
+    char name[FSM_NAME_SIZE];
+    char address[FSM_ADDRESS_SIZE];
+    uint8_t hash[FSM_HASH_SIZE];
+    uint8_t nonce[FSM_NONCE_SIZE];
+    char reason[FSM_TEXT_SIZE];
+    uint8_t members_n; /* FIRST. */
+    struct {
+        uint64_t id;
+        char name[FSM_NAME_SIZE];
+        char address[FSM_ADDRESS_SIZE];
+    } members[FSM_MEMBERS_MAX];
+};
+
+/* Result value: the reserved id. An unused token of the same name is void from then on. */
+struct fsm_cmd_token {
+    char name[FSM_NAME_SIZE];
+    char address[FSM_ADDRESS_SIZE]; /* May be empty. */
+    uint8_t hash[FSM_HASH_SIZE];
+    struct wall expires;
+};
+
 struct fsm_command {
     struct fsm_request_id id;
     struct wall time; /* Proposer's wall clock: the FSM reads no clock. */
@@ -161,13 +198,15 @@ struct fsm_command {
         struct fsm_cmd_cluster_pause cluster_pause;
         struct fsm_cmd_event event;
         struct fsm_cmd_reign_proof reign_proof;
+        struct fsm_cmd_member member;
+        struct fsm_cmd_token token;
     } u;
 };
 
 struct fsm_result {
     enum fsm_code code;
     uint64_t index;           /* At which the command was (first) applied. */
-    uint64_t value;           /* PLAN_BEGIN: the plan's token. */
+    uint64_t value;           /* PLAN_BEGIN: the plan's token. TOKEN, JOIN: the member's id. */
     bool repeated;            /* The id was seen before: nothing was applied now. */
     char text[FSM_TEXT_SIZE]; /* For an operator, when refused. Empty when repeated. */
 };

@@ -34,6 +34,35 @@ const struct fsm_plan *fsm_plan_find(const struct fsm_state *state, uint64_t tok
     return NULL;
 }
 
+const struct fsm_member *fsm_member_find(const struct fsm_state *state, uint64_t id)
+{
+    for (uint8_t i = 0; i < state->members_n; i++) {
+        if (state->members[i].id == id) return &state->members[i];
+    }
+    return NULL;
+}
+
+const struct fsm_member *fsm_member_named(const struct fsm_state *state, const char *name)
+{
+    for (uint8_t i = 0; i < state->members_n; i++) {
+        if (text_equal(state->members[i].name, name)) return &state->members[i];
+    }
+    return NULL;
+}
+
+const struct fsm_token *fsm_token_find(const struct fsm_state *state, uint64_t id)
+{
+    for (uint8_t i = 0; i < state->tokens_n; i++) {
+        if (state->tokens[i].id == id) return &state->tokens[i];
+    }
+    return NULL;
+}
+
+bool fsm_member_is_removed(const struct fsm_state *state, uint64_t id)
+{
+    return id < state->members_next && fsm_member_find(state, id) == NULL && fsm_token_find(state, id) == NULL;
+}
+
 const struct fsm_reign *fsm_reign_current(const struct fsm_cluster *cluster)
 {
     if (cluster->epoch == 0) return NULL;

@@ -96,6 +96,14 @@ bool fsm_reigns_forget(struct fsm_cluster *cluster, struct fsm_reign *forgotten)
 /* The listed reign of 'epoch', or NULL. */
 struct fsm_reign *fsm_reign_find(struct fsm_cluster *cluster, uint64_t epoch);
 
+/* --- texts of declarations and members --- */
+/* Letters, digits, and inside also '.', '_' and '-': safe in file names, metrics and SQL. */
+bool fsm_name_is_valid(const char *name);
+/* host:port */
+bool fsm_address_is_valid(const char *address);
+/* What must hold of members and tokens: NULL, or the broken rule. */
+const char *fsm_members_invariant(const struct fsm_state *state);
+
 /* --- one a command --- */
 enum fsm_code fsm_apply_cluster_set(struct fsm_apply *a);
 enum fsm_code fsm_apply_server_state(struct fsm_apply *a);
@@ -103,5 +111,7 @@ enum fsm_code fsm_apply_plan_begin(struct fsm_apply *a);
 enum fsm_code fsm_apply_plan_step(struct fsm_apply *a);
 enum fsm_code fsm_apply_plan_end(struct fsm_apply *a);
 enum fsm_code fsm_apply_reign_proof(struct fsm_apply *a);
+enum fsm_code fsm_apply_member(struct fsm_apply *a);
+enum fsm_code fsm_apply_token(struct fsm_apply *a);
 
 #endif

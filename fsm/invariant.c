@@ -217,6 +217,7 @@ const char *fsm_invariant(const struct fsm_state *state)
     const char *broken = check_events(state);
 
     if (broken == NULL) broken = check_dedup(state);
+    if (broken == NULL) broken = fsm_members_invariant(state);
     HOLDS(state->plans_next < FSM_PLANS_MAX, "the ring of plans has its shape");
     for (size_t i = 0; i < FSM_CLUSTERS_MAX && broken == NULL; i++) {
         if (state->clusters[i].used) broken = check_cluster(state, &state->clusters[i]);

@@ -25,6 +25,10 @@ enum {
     FSM_GTID_SIZE = 512,
     FSM_EVIDENCE_SIZE = 1536,
     FSM_PATH_SIZE = 256,
+    FSM_MEMBERS_MAX = 7,    /* Managers of the group, of every role. */
+    FSM_TOKENS_MAX = 16,    /* Unused tokens kept. */
+    FSM_HASH_SIZE = 32,     /* SHA-256. */
+    FSM_NONCE_SIZE = 16,
 };
 
 #define FSM_SERVER_NONE ((uint8_t)0xff)
@@ -63,6 +67,10 @@ enum {
 /* The fence layer that a promotion rests on (DESIGN §7). */
 #define FSM_FENCES(X) X(F1_ACKS_REVOKED, acks-revoked) X(F2_CLOSED, closed)
 
+/* A manager's place in the Raft group. JOINING: admitted, not in the configuration yet. STANDBY: has the log, no vote.
+ * GONE: wanted while it is being removed; the row then goes, and its id is never given again. */
+#define FSM_MEMBER_ROLES(X) X(JOINING, joining) X(STANDBY, standby) X(VOTER, voter) X(GONE, gone)
+
 #define FSM_ENUM(NAME, LIST)                                                                                          \
     enum NAME { NAME##_none = 0, LIST(FSM_ENUM_ITEM_##NAME) NAME##_count }
 
@@ -74,6 +82,7 @@ enum {
 #define FSM_ENUM_ITEM_fsm_step(id, text) STEP_##id,
 #define FSM_ENUM_ITEM_fsm_plan_state(id, text) PLAN_STATE_##id,
 #define FSM_ENUM_ITEM_fsm_fence(id, text) FENCE_##id,
+#define FSM_ENUM_ITEM_fsm_member_role(id, text) MEMBER_##id,
 
 FSM_ENUM(fsm_flavour, FSM_FLAVOURS);
 FSM_ENUM(fsm_durability, FSM_DURABILITIES);
@@ -83,6 +92,7 @@ FSM_ENUM(fsm_plan_kind, FSM_PLAN_KINDS);
 FSM_ENUM(fsm_step, FSM_STEPS);
 FSM_ENUM(fsm_plan_state, FSM_PLAN_STATES);
 FSM_ENUM(fsm_fence, FSM_FENCES);
+FSM_ENUM(fsm_member_role, FSM_MEMBER_ROLES);
 
 /* Names as operators see them ("prefer-lossless"); "none" for 0; "?" outside the enum. */
 const char *fsm_flavour_name(enum fsm_flavour v);
@@ -93,6 +103,7 @@ const char *fsm_plan_kind_name(enum fsm_plan_kind v);
 const char *fsm_step_name(enum fsm_step v);
 const char *fsm_plan_state_name(enum fsm_plan_state v);
 const char *fsm_fence_name(enum fsm_fence v);
+const char *fsm_member_role_name(enum fsm_member_role v);
 /* The value with that name, or 0 (none). */
 enum fsm_flavour fsm_flavour_parse(const char *name);
 enum fsm_durability fsm_durability_parse(const char *name);
@@ -223,6 +234,27 @@ struct fsm_dedup {
     uint64_t value; /* result.value at that time. */
 };
 
+/* A manager of the group. The configuration that Raft itself keeps is what counts for votes; this table says what is
+ * wanted (the leader works towards it, one change at a time), where each manager listens, and under which name. */
+struct fsm_member {
+    uint64_t id; /* The Raft id. */
+    char name[FSM_NAME_SIZE];
+    char address[FSM_ADDRESS_SIZE];
+    enum fsm_member_role role; /* As the leader last found it in the configuration: JOINING, STANDBY or VOTER. */
+    enum fsm_member_role want; /* STANDBY, VOTER or GONE. */
+    uint8_t hash[FSM_HASH_SIZE];   /* Of the token that it joined with; zeros: a first member. */
+    uint8_t nonce[FSM_NONCE_SIZE]; /* Of the data directory that joined: only that one may repeat its join. */
+};
+
+/* An unused permission to join. The secret itself is never in the state. */
+struct fsm_token {
+    uint64_t id; /* Reserved for the member to come. */
+    char name[FSM_NAME_SIZE];
+    char address[FSM_ADDRESS_SIZE]; /* The member must listen there; empty: anywhere. */
+    uint8_t hash[FSM_HASH_SIZE];    /* SHA-256 of the secret. */
+    struct wall expires;
+};
+
 struct fsm_state {
     uint64_t index; /* Last applied. */
     struct fsm_cluster clusters[FSM_CLUSTERS_MAX];
@@ -232,6 +264,11 @@ struct fsm_state {
     uint64_t events_n;                       /* Ever recorded; newest at (events_n - 1) % MAX. */
     struct fsm_dedup dedup[FSM_DEDUP_MAX];   /* Ring. */
     uint64_t dedup_n;
+    uint64_t members_next; /* The next id to give; only grows. 0: the first members are not recorded yet. */
+    uint8_t members_n;
+    struct fsm_member members[FSM_MEMBERS_MAX]; /* By id. */
+    uint8_t tokens_n;
+    struct fsm_token tokens[FSM_TOKENS_MAX]; /* By id. */
 };
 
 /* Finders; NULL or FSM_SERVER_NONE when there is none. The pointers live as long as 'state'. */
@@ -239,6 +276,12 @@ const struct fsm_cluster *fsm_cluster_find(const struct fsm_state *state, const 
 uint8_t fsm_cluster_index(const struct fsm_state *state, const struct fsm_cluster *cluster);
 uint8_t fsm_server_find(const struct fsm_cluster *cluster, const char *name);
 const struct fsm_plan *fsm_plan_find(const struct fsm_state *state, uint64_t token);
+const struct fsm_member *fsm_member_find(const struct fsm_state *state, uint64_t id);
+const struct fsm_member *fsm_member_named(const struct fsm_state *state, const char *name);
+const struct fsm_token *fsm_token_find(const struct fsm_state *state, uint64_t id);
+/* True when 'id' was a member once, or was reserved for one that never came, and is none any more. A manager that does
+ * not know 'id' yet says false. */
+bool fsm_member_is_removed(const struct fsm_state *state, uint64_t id);
 /* True when F1 proves that 'reign' acknowledges no more: |A|-k+1 of its ackers are in 'revoked' (A3, not under A7). For
  * a lossless reign an acker counts only in the incarnation of the proof, 'started_s' by server, 0: not known (A4); for
  * an unfenced one in any, since what it acknowledged was given up. Planner and FSM must ask the same question. */

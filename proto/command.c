@@ -183,6 +183,46 @@ static int encode_reign_proof(command_message *m, const struct fsm_cmd_reign_pro
     return fields_pack(&m->base, data, size);
 }
 
+static int encode_member(command_message *m, const struct fsm_cmd_member *c, void **data, size_t *size)
+{
+    Regent__Command__Member body = REGENT__COMMAND__MEMBER__INIT;
+    Regent__Command__Member__First first[FSM_MEMBERS_MAX];
+    Regent__Command__Member__First *pointers[FSM_MEMBERS_MAX];
+
+    MUST(c->members_n <= FSM_MEMBERS_MAX);
+    for (uint8_t i = 0; i < c->members_n; i++) {
+        regent__command__member__first__init(&first[i]);
+        first[i].id = c->members[i].id;
+        first[i].name = fields_bytes(c->members[i].name);
+        first[i].address = fields_bytes(c->members[i].address);
+        pointers[i] = &first[i];
+    }
+    body.act = (uint32_t)c->act;
+    body.id = c->id;
+    body.role = (uint32_t)c->role;
+    body.name = fields_bytes(c->name);
+    body.address = fields_bytes(c->address);
+    body.hash = fields_raw(c->hash, c->act == MEMBER_ACT_JOIN ? sizeof(c->hash) : 0);
+    body.nonce = fields_raw(c->nonce, c->act == MEMBER_ACT_JOIN ? sizeof(c->nonce) : 0);
+    body.reason = fields_bytes(c->reason);
+    body.n_members = c->members_n;
+    body.members = pointers;
+    m->member = &body;
+    return fields_pack(&m->base, data, size);
+}
+
+static int encode_token(command_message *m, const struct fsm_cmd_token *c, void **data, size_t *size)
+{
+    Regent__Command__Token body = REGENT__COMMAND__TOKEN__INIT;
+
+    body.name = fields_bytes(c->name);
+    body.address = fields_bytes(c->address);
+    body.hash = fields_raw(c->hash, sizeof(c->hash));
+    body.expires_us = c->expires.us;
+    m->token = &body;
+    return fields_pack(&m->base, data, size);
+}
+
 int proto_command_encode(const struct fsm_command *command, void **data, size_t *size)
 {
     command_message m = REGENT__COMMAND__COMMAND__INIT;
@@ -200,6 +240,8 @@ int proto_command_encode(const struct fsm_command *command, void **data, size_t 
     case CMD_CLUSTER_PAUSE: return encode_cluster_pause(&m, &command->u.cluster_pause, data, size);
     case CMD_EVENT: return encode_event(&m, &command->u.event, data, size);
     case CMD_REIGN_PROOF: return encode_reign_proof(&m, &command->u.reign_proof, data, size);
+    case CMD_MEMBER: return encode_member(&m, &command->u.member, data, size);
+    case CMD_TOKEN: return encode_token(&m, &command->u.token, data, size);
     case CMD_NONE: break;
     }
     return fields_pack(&m.base, data, size);
@@ -334,6 +376,37 @@ static void decode_reign_proof(struct fields *f, const Regent__Command__ReignPro
     FIELDS_TEXT(f, m->reason, c->reason);
 }
 
+static void decode_member(struct fields *f, const Regent__Command__Member *m, struct fsm_cmd_member *c)
+{
+    c->act = FIELDS_ENUM(f, m->act, fsm_member_act);
+    c->id = m->id;
+    c->role = FIELDS_ENUM(f, m->role, fsm_member_role);
+    FIELDS_TEXT(f, m->name, c->name);
+    FIELDS_TEXT(f, m->address, c->address);
+    if (c->act == MEMBER_ACT_JOIN) {
+        FIELDS_RAW(f, m->hash, c->hash);
+        FIELDS_RAW(f, m->nonce, c->nonce);
+    } else if (m->hash.len + m->nonce.len > 0) {
+        fields_fail(f, -EPROTO, "hash", "belongs to a join");
+    }
+    FIELDS_TEXT(f, m->reason, c->reason);
+    c->members_n = (uint8_t)fields_count(f, "members", m->n_members, FSM_MEMBERS_MAX);
+    for (uint8_t i = 0; i < c->members_n; i++) {
+        if (!fields_message(f, "member", &m->members[i]->base)) return;
+        c->members[i].id = m->members[i]->id;
+        FIELDS_TEXT(f, m->members[i]->name, c->members[i].name);
+        FIELDS_TEXT(f, m->members[i]->address, c->members[i].address);
+    }
+}
+
+static void decode_token(struct fields *f, const Regent__Command__Token *m, struct fsm_cmd_token *c)
+{
+    FIELDS_TEXT(f, m->name, c->name);
+    FIELDS_TEXT(f, m->address, c->address);
+    FIELDS_RAW(f, m->hash, c->hash);
+    c->expires.us = m->expires_us;
+}
+
 /* The part that belongs to the kind; NULL when it is missing. Any other part is wrong. */
 static const ProtobufCMessage *find_body(struct fields *f, const command_message *m)
 {
@@ -346,6 +419,8 @@ static const ProtobufCMessage *find_body(struct fields *f, const command_message
         [CMD_CLUSTER_PAUSE] = (const ProtobufCMessage *)m->cluster_pause,
         [CMD_EVENT] = (const ProtobufCMessage *)m->event,
         [CMD_REIGN_PROOF] = (const ProtobufCMessage *)m->reign_proof,
+        [CMD_MEMBER] = (const ProtobufCMessage *)m->member,
+        [CMD_TOKEN] = (const ProtobufCMessage *)m->token,
     };
 
     for (uint32_t i = 0; i < ARRAY_LEN(parts); i++) {
@@ -376,6 +451,8 @@ static void decode_body(struct fields *f, const command_message *m, struct fsm_c
         return;
     case CMD_EVENT: decode_event(f, m->event, &command->u.event); return;
     case CMD_REIGN_PROOF: decode_reign_proof(f, m->reign_proof, &command->u.reign_proof); return;
+    case CMD_MEMBER: decode_member(f, m->member, &command->u.member); return;
+    case CMD_TOKEN: decode_token(f, m->token, &command->u.token); return;
     case CMD_NONE: break;
     }
     MUST_NOT_REACH();

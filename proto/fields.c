@@ -106,3 +106,17 @@ int fields_pack(const ProtobufCMessage *m, void **data, size_t *size)
     MUST(protobuf_c_message_pack(m, *data) == *size);
     return 0;
 }
+
+void fields_raw_to(struct fields *f, const char *name, const ProtobufCBinaryData *from, uint8_t *to, size_t size)
+{
+    if (from->len != size) {
+        fields_fail(f, -EPROTO, name, "has the wrong length");
+        return;
+    }
+    memcpy(to, from->data, size);
+}
+
+ProtobufCBinaryData fields_raw(const uint8_t *bytes, size_t size)
+{
+    return (ProtobufCBinaryData){.len = size, .data = (uint8_t *)(uintptr_t)bytes};
+}

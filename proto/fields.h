@@ -50,7 +50,14 @@ size_t fields_count(struct fields *f, const char *name, size_t n, size_t max);
  * that equal numbers are equal bytes). */
 void fields_started(struct fields *f, const uint64_t *from, size_t n, uint64_t *to);
 
+/* Copies exactly 'size' bytes, which may be any. Wrong: another length. */
+void fields_raw_to(struct fields *f, const char *name, const ProtobufCBinaryData *from, uint8_t *to, size_t size);
+#define FIELDS_RAW(f, from, array) fields_raw_to((f), #array, &(from), (array), sizeof(array))
+
 /* --- writing --- */
+
+/* Bytes as a field; borrows them. */
+ProtobufCBinaryData fields_raw(const uint8_t *bytes, size_t size);
 
 /* A text as a field; borrows 's'. */
 ProtobufCBinaryData fields_bytes(const char *s);

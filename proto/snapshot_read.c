@@ -139,6 +139,42 @@ static void read_plan(struct snapshot_reader *r, const Regent__Snapshot__Plan *m
     for (size_t i = 0; i < steps; i++) p->step_at[i].us = m->step_at_us[i];
 }
 
+static void read_member(struct fields *f, const Regent__Snapshot__Member *m, struct fsm_member *to)
+{
+    if (!fields_message(f, "member", &m->base)) return;
+    to->id = m->id;
+    FIELDS_TEXT(f, m->name, to->name);
+    FIELDS_TEXT(f, m->address, to->address);
+    to->role = FIELDS_ENUM(f, m->role, fsm_member_role);
+    to->want = FIELDS_ENUM(f, m->want, fsm_member_role);
+    if (m->hash.len + m->nonce.len == 0) return;
+    FIELDS_RAW(f, m->hash, to->hash);
+    FIELDS_RAW(f, m->nonce, to->nonce);
+}
+
+static void read_token(struct fields *f, const Regent__Snapshot__Token *m, struct fsm_token *to)
+{
+    if (!fields_message(f, "token", &m->base)) return;
+    to->id = m->id;
+    FIELDS_TEXT(f, m->name, to->name);
+    FIELDS_TEXT(f, m->address, to->address);
+    FIELDS_RAW(f, m->hash, to->hash);
+    to->expires.us = m->expires_us;
+}
+
+static void read_members(struct snapshot_reader *r, const Regent__Snapshot__Members *m)
+{
+    struct fsm_state *s = r->state;
+
+    if (!fields_message(&r->f, "members", &m->base)) return;
+    if (s->members_next != 0 || m->next == 0) fields_fail(&r->f, -EPROTO, "members", "are there twice or have no ids");
+    s->members_next = m->next;
+    s->members_n = (uint8_t)fields_count(&r->f, "members", m->n_members, FSM_MEMBERS_MAX);
+    for (uint8_t i = 0; i < s->members_n; i++) read_member(&r->f, m->members[i], &s->members[i]);
+    s->tokens_n = (uint8_t)fields_count(&r->f, "tokens", m->n_tokens, FSM_TOKENS_MAX);
+    for (uint8_t i = 0; i < s->tokens_n; i++) read_token(&r->f, m->tokens[i], &s->tokens[i]);
+}
+
 static void read_event(struct snapshot_reader *r, const Regent__Snapshot__Event *m)
 {
     uint64_t n = r->state->events_n;
@@ -179,7 +215,8 @@ static void read_dedup(struct snapshot_reader *r, const Regent__Snapshot__Dedup 
 
 static void read_part(struct snapshot_reader *r, const Regent__Snapshot__Record *m)
 {
-    int parts = (m->head != NULL) + (m->cluster != NULL) + (m->plan != NULL) + (m->event != NULL) + (m->dedup != NULL);
+    int parts = (m->head != NULL) + (m->cluster != NULL) + (m->plan != NULL) + (m->event != NULL) + (m->dedup != NULL) +
+                (m->members != NULL);
 
     if (!fields_message(&r->f, "record", &m->base)) return;
     if (parts != 1) fields_fail(&r->f, -EPROTO, "record", "has not one part");
@@ -188,6 +225,7 @@ static void read_part(struct snapshot_reader *r, const Regent__Snapshot__Record 
     if (m->head != NULL) read_head(r, m->head);
     if (m->cluster != NULL) read_cluster(r, m->cluster);
     if (m->plan != NULL) read_plan(r, m->plan);
+    if (m->members != NULL) read_members(r, m->members);
     if (m->event != NULL) read_event(r, m->event);
     if (m->dedup != NULL) read_dedup(r, m->dedup);
 }

@@ -170,6 +170,58 @@ static int write_plan(const struct writer *w, uint32_t slot)
     return w->add(w->arg, &record);
 }
 
+static void fill_member(Regent__Snapshot__Member *m, const struct fsm_member *from)
+{
+    static const uint8_t zeros[FSM_HASH_SIZE];
+    bool joined = memcmp(from->hash, zeros, sizeof(from->hash)) != 0;
+
+    regent__snapshot__member__init(m);
+    m->id = from->id;
+    m->name = fields_bytes(from->name);
+    m->address = fields_bytes(from->address);
+    m->role = (uint32_t)from->role;
+    m->want = (uint32_t)from->want;
+    m->hash = fields_raw(from->hash, joined ? sizeof(from->hash) : 0);
+    m->nonce = fields_raw(from->nonce, joined ? sizeof(from->nonce) : 0);
+}
+
+static void fill_token(Regent__Snapshot__Token *m, const struct fsm_token *from)
+{
+    regent__snapshot__token__init(m);
+    m->id = from->id;
+    m->name = fields_bytes(from->name);
+    m->address = fields_bytes(from->address);
+    m->hash = fields_raw(from->hash, sizeof(from->hash));
+    m->expires_us = from->expires.us;
+}
+
+static int write_members(const struct writer *w)
+{
+    const struct fsm_state *s = w->state;
+    Regent__Snapshot__Record record = REGENT__SNAPSHOT__RECORD__INIT;
+    Regent__Snapshot__Members m = REGENT__SNAPSHOT__MEMBERS__INIT;
+    Regent__Snapshot__Member members[FSM_MEMBERS_MAX], *member_pointers[FSM_MEMBERS_MAX];
+    Regent__Snapshot__Token tokens[FSM_TOKENS_MAX], *token_pointers[FSM_TOKENS_MAX];
+
+    if (s->members_next == 0) return 0;
+    MUST(s->members_n <= FSM_MEMBERS_MAX && s->tokens_n <= FSM_TOKENS_MAX);
+    for (uint8_t i = 0; i < s->members_n; i++) {
+        fill_member(&members[i], &s->members[i]);
+        member_pointers[i] = &members[i];
+    }
+    for (uint8_t i = 0; i < s->tokens_n; i++) {
+        fill_token(&tokens[i], &s->tokens[i]);
+        token_pointers[i] = &tokens[i];
+    }
+    m.next = s->members_next;
+    m.n_members = s->members_n;
+    m.members = member_pointers;
+    m.n_tokens = s->tokens_n;
+    m.tokens = token_pointers;
+    record.members = &m;
+    return w->add(w->arg, &record);
+}
+
 static int write_event(const struct writer *w, const struct fsm_event *event)
 {
     Regent__Snapshot__Record record = REGENT__SNAPSHOT__RECORD__INIT;
@@ -215,6 +267,7 @@ int snapshot_write_records(const struct fsm_state *state, int (*add)(void *arg, 
 
     for (uint32_t i = 0; i < FSM_CLUSTERS_MAX && rc == 0; i++) rc = write_cluster(&w, i);
     for (uint32_t i = 0; i < FSM_PLANS_MAX && rc == 0; i++) rc = write_plan(&w, i);
+    if (rc == 0) rc = write_members(&w);
     for (uint64_t i = state->events_n - events; i < state->events_n && rc == 0; i++) {
         rc = write_event(&w, &state->events[i % FSM_EVENTS_MAX]);
     }

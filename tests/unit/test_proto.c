@@ -68,6 +68,24 @@ static void fill_step(struct fsm_cmd_plan_step *c)
     FILL(c->evidence);
 }
 
+static void fill_member(struct fsm_cmd_member *c)
+{
+    c->act = MEMBER_ACT_JOIN;
+    c->id = UINT64_MAX;
+    c->role = MEMBER_GONE;
+    FILL(c->name);
+    FILL(c->address);
+    memset(c->hash, 0xff, sizeof(c->hash));
+    c->nonce[3] = 1;
+    FILL(c->reason);
+    c->members_n = FSM_MEMBERS_MAX;
+    for (int i = 0; i < FSM_MEMBERS_MAX; i++) {
+        c->members[i].id = UINT64_MAX - (uint64_t)i;
+        FILL(c->members[i].name);
+        FILL(c->members[i].address);
+    }
+}
+
 /* The fullest command of a kind. */
 static void fill_command(struct fsm_command *c, enum fsm_command_kind kind)
 {
@@ -121,6 +139,13 @@ static void fill_command(struct fsm_command *c, enum fsm_command_kind kind)
         c->u.reign_proof.no_tx = UINT64_MAX;
         FILL(c->u.reign_proof.reason);
         return;
+    case CMD_MEMBER: fill_member(&c->u.member); return;
+    case CMD_TOKEN:
+        FILL(c->u.token.name);
+        FILL(c->u.token.address);
+        memset(c->u.token.hash, 0, sizeof(c->u.token.hash));
+        c->u.token.expires.us = INT64_MIN;
+        return;
     case CMD_NONE: return;
     }
 }
@@ -144,7 +169,7 @@ static void commands_round_trip(void **arg)
     struct fsm_command c;
 
     (void)arg;
-    for (int kind = CMD_CLUSTER_SET; kind <= CMD_REIGN_PROOF; kind++) {
+    for (int kind = CMD_CLUSTER_SET; kind <= CMD_TOKEN; kind++) {
         fill_command(&c, (enum fsm_command_kind)kind);
         round_trip(&c);
         memset(&c.u, 0, sizeof(c.u)); /* All defaults: the part is there though it is empty. */
@@ -190,7 +215,7 @@ static void check_decoded(int rc, struct fsm_command *c)
         assert_true(all_zero(c, sizeof(*c)));
         return;
     }
-    assert_true(c->kind >= CMD_CLUSTER_SET && c->kind <= CMD_REIGN_PROOF);
+    assert_true(c->kind >= CMD_CLUSTER_SET && c->kind <= CMD_TOKEN);
     if (c->kind == CMD_PLAN_STEP) {
         assert_true(c->u.plan_step.done < fsm_step_count && c->u.plan_step.next < fsm_step_count);
         assert_true(c->u.plan_step.fence < fsm_fence_count);
