@@ -18,7 +18,7 @@ CC ?= cc
 PROTOC_C ?= protoc-c
 VERSION := 0.1.0
 
-PKGS := libuv raft libmariadb libprotobuf-c yaml-0.1 jansson smartcols
+PKGS := libuv raft libmariadb libprotobuf-c yaml-0.1 jansson smartcols libssl libcrypto
 PKG_CFLAGS = $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 PKG_LIBS = $(shell pkg-config --libs $(PKGS) 2>/dev/null)
 
@@ -35,7 +35,7 @@ LDFLAGS += -fsanitize=address,undefined
 else
 ALL_CFLAGS += $(HARDEN)
 endif
-LDLIBS = $(PKG_LIBS) -lcrypto -lz -lm
+LDLIBS = $(PKG_LIBS) -lz -lm
 
 PARTS := lib/base lib fsm plan proto client mysql raft manager
 SRCS := $(foreach p,$(PARTS),$(wildcard $(p)/*.c))

@@ -1,6 +1,7 @@
 /* Frames: how managers and clients talk over a byte stream.
  *
  *   preamble, once, by the connecting side: 8 bytes "RGNT" 'version'=1 'protocol' 0 0   (protocol: enum frame_protocol)
+ *             in plaintext only: with TLS, ALPN names the protocol (lib/tls.h)
  *   frame:  u32 body length | u16 type | u16 flags | u64 request id | body      (little endian)
  *
  * The length is checked against FRAME_BODY_MAX before anything is allocated. PURE but for the buffer's realloc. */
@@ -15,7 +16,8 @@
 
 enum { FRAME_HEADER_SIZE = 16, FRAME_PREAMBLE_SIZE = 8, FRAME_BODY_MAX = 4 << 20 };
 
-enum frame_protocol { FRAME_RAFT = 1, FRAME_PEER = 2, FRAME_CLIENT = 3 };
+/* FRAME_AGENT exists over TLS only: no preamble names it. */
+enum frame_protocol { FRAME_RAFT = 1, FRAME_PEER = 2, FRAME_CLIENT = 3, FRAME_AGENT = 4 };
 
 struct frame_header {
     uint32_t body_size;

@@ -192,6 +192,7 @@ void shell_accept(void *arg, enum frame_protocol protocol, struct uv_stream_s *s
     case FRAME_RAFT: raft_node_accept(consensus_node(s->consensus), stream); return;
     case FRAME_PEER: peers_accept(s->peers, stream); return;
     case FRAME_CLIENT: clients_accept(s->clients, stream); return;
+    case FRAME_AGENT: break; /* No listener lets it in. */
     }
     MUST_NOT_REACH();
 }
