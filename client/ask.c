@@ -1,25 +1,35 @@
 /* Asking the group.
  *
- * Happy path: the first address answers, or sends us to the leader, who answers; the connection is kept.
- * Failure modes: an address is dead or frozen -> the next one; no leader yet -> again every 100 ms for 5 s; the answer
- * to a change is lost -> repeated under the same request id, which the managers know again; nobody answers at all ->
- * given up after 1 s, since no election can be the reason.
- */
+ * Happy path: the first address answers, or sends us to the leader, who answers; the connection is kept. Before the
+ * first attempt of a change a manager is asked for an index (CLIENT_VERSION): the request's id says since when it
+ * exists (fsm_dedup_is_expired()).
+ * Failure modes: an address is dead or frozen -> the next one; no leader yet, or a round over all addresses failed ->
+ * again after a pause that grows, has a bound, and is drawn by chance, until the patience ends; the answer to a change
+ * is lost -> repeated under the same request id, which the managers know again; they know it no more -> unknown, or
+ * under a younger 'since' when no attempt can have been applied; nobody answers at all -> given up after a second,
+ * since no election can be the reason. */
 #include "client/ask.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
 #include "lib/base/text.h"
 #include "lib/clock.h"
 
-enum { CONNECT_MS = 700, ANSWER_MS = 1500, PAUSE_MS = 100, DEAD_MS = 1000, REDIRECTS_MAX = 4 };
+enum {
+    CONNECT_MS = 700,
+    HELLO_MS = 700,
+    ANSWER_MS = 1500,
+    PAUSE_FIRST_MS = 20,
+    PAUSE_MAX_MS = 200,
+};
 
 int asker_init(struct asker *k, const char *list, struct err *e)
 {
     memset(k, 0, sizeof(*k));
+    k->patience_ms = ASK_PATIENCE_MS;
+    k->dead_ms = ASK_DEAD_MS;
     link_init(&k->link);
     for (const char *p = list; *p != '\0';) {
         size_t len = strcspn(p, ", ");
@@ -38,82 +48,132 @@ void asker_fini(struct asker *k)
     link_close(&k->link);
 }
 
-static bool changes_something(const struct client_request *r)
-{
-    if (r->op == CLIENT_FAILOVER) return !r->dry_run;
-    return r->op == CLIENT_PLAN_ABORT || r->op == CLIENT_CLUSTER_SET;
-}
-
-static void sleep_ms(int64_t ms)
-{
-    struct timespec t = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
-    (void)nanosleep(&t, NULL); /* Woken early: the next try comes early. */
-}
-
 /* What one asker_ask() went through. */
 struct attempt {
-    struct mono started;
+    struct mono started, deadline;
+    bool is_change;
     bool heard;      /* Some manager answered something. */
     bool in_flight;  /* A change was sent and its outcome is not known. */
-    unsigned redirects;
+    bool is_forgotten; /* ... and will not be: the managers remember no longer. */
+    bool is_redirect;  /* The last answer named a leader, and the one before it did not. */
     unsigned tried;   /* Addresses of the list, one after the other. */
+    int64_t pause_ms; /* The next pause is at most so long. */
     struct err error; /* The last failure of a connection. */
 };
 
-/* Asks the leader if it is known, else the next address. Returns true with '*a' filled. */
-static bool try_once(struct asker *k, const struct client_request *r, struct attempt *t, struct client_answer *a)
+static void forget_leader(struct asker *k)
 {
-    struct mono now = clock_mono();
-    if (k->link.fd < 0) {
-        const char *address = k->leader;
-        if (k->leader[0] == '\0') {
-            address = k->endpoints[k->next++ % k->endpoints_n];
-            t->tried++;
-        }
-        if (link_open(&k->link, address, mono_add_ms(now, CONNECT_MS), &t->error) != 0) {
-            k->leader[0] = '\0';
-            return false;
-        }
+    link_close(&k->link);
+    k->leader[0] = '\0';
+}
+
+static void learn_index(struct asker *k, const struct client_answer *a)
+{
+    if (a->index > k->index) k->index = a->index;
+}
+
+static bool open_link(struct asker *k, struct attempt *t)
+{
+    const char *address = k->leader;
+    if (k->link.fd >= 0) return true;
+    if (k->leader[0] == '\0') {
+        address = k->endpoints[k->next++ % k->endpoints_n];
+        t->tried++;
     }
+    return link_open(&k->link, address, mono_add_ms(clock_mono(), CONNECT_MS), &t->error) == 0;
+}
+
+/* Asks the manager on a new connection for an index, so that a change can say since when it exists. */
+static bool say_hello(struct asker *k, struct attempt *t)
+{
+    struct client_request hello = {.op = CLIENT_VERSION};
+    struct client_answer a;
+    struct mono deadline = mono_add_ms(clock_mono(), HELLO_MS);
+    if (link_send(&k->link, &hello, deadline, &t->error) != 0) return false;
+    if (link_receive(&k->link, &a, deadline, &t->error) != 0) return false;
+    t->heard = true;
+    learn_index(k, &a);
+    client_answer_fini(&a);
+    return true;
+}
+
+/* Asks the leader if it is known, else the next address. Returns true with '*a' filled. */
+static bool try_once(struct asker *k, struct client_request *r, struct attempt *t, struct client_answer *a)
+{
+    bool is_new = k->link.fd < 0;
+    bool is_fresh = t->is_change && !t->in_flight; /* No attempt so far can have been applied. */
+    if (!open_link(k, t) || (is_new && is_fresh && !say_hello(k, t))) {
+        forget_leader(k);
+        return false;
+    }
+    if (is_fresh) r->id.since = k->id.since = k->index;
     struct mono deadline = mono_add_ms(clock_mono(), ANSWER_MS);
     if (link_send(&k->link, r, deadline, &t->error) == 0 && link_receive(&k->link, a, deadline, &t->error) == 0) {
         t->heard = true;
-        if (a->code == CLIENT_UNKNOWN) t->in_flight = true;
+        learn_index(k, a);
         return true;
     }
-    if (changes_something(r)) t->in_flight = true; /* It may have arrived. */
-    link_close(&k->link);
-    k->leader[0] = '\0';
+    if (t->is_change) t->in_flight = true; /* It may have arrived. */
+    forget_leader(k);
     return false;
 }
 
 /* True when the answer ends the asking; else the asker is set to try elsewhere. */
 static bool is_final(struct asker *k, struct attempt *t, const struct client_answer *a)
 {
-    if (a->code == CLIENT_REDIRECT && a->leader[0] != '\0') {
+    bool was_redirect = t->is_redirect;
+    t->is_redirect = false;
+    switch (a->code) {
+    case CLIENT_REDIRECT:
         link_close(&k->link);
         TEXT_COPY(k->leader, a->leader);
-        if (++t->redirects % REDIRECTS_MAX == 0) sleep_ms(PAUSE_MS);
+        t->is_redirect = !was_redirect && a->leader[0] != '\0';
         return false;
+    case CLIENT_UNKNOWN: t->in_flight |= t->is_change; break;
+    case CLIENT_NO_LEADER: break;
+    case CLIENT_EXPIRED: /* Else it is only that our index was old: the answer gave a younger one. */
+        t->is_forgotten = t->in_flight;
+        return false;
+    case CLIENT_OK:
+    case CLIENT_FAILED:
+    case CLIENT_USAGE:
+    case CLIENT_REFUSED:
+    case CLIENT_MORE: return true;
     }
-    if (a->code != CLIENT_NO_LEADER && a->code != CLIENT_UNKNOWN) return true;
-    link_close(&k->link);
-    k->leader[0] = '\0';
-    if (k->next % k->endpoints_n == 0) sleep_ms(PAUSE_MS);
+    forget_leader(k);
     return false;
 }
 
-/* Nobody answered in time. */
+/* The next attempt follows at once when it goes somewhere else: to the leader that was just named, or to the next
+ * address of this round. Else it waits, at least half of t->pause_ms: many clients must not come back together. */
+static void pause_between(const struct asker *k, struct attempt *t)
+{
+    if (t->is_redirect || (k->leader[0] == '\0' && k->next % k->endpoints_n != 0)) return;
+    int64_t left_ms = mono_since_ms(t->deadline, clock_mono());
+    int64_t ms = t->pause_ms / 2 + (int64_t)(clock_random() % (uint64_t)(t->pause_ms / 2 + 1));
+    if (ms > left_ms) ms = left_ms > 0 ? left_ms : 0;
+    struct timespec pause = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
+    (void)nanosleep(&pause, NULL); /* Woken early: the next try comes early. */
+    t->pause_ms = 2 * t->pause_ms < PAUSE_MAX_MS ? 2 * t->pause_ms : PAUSE_MAX_MS;
+}
+
+static const char OUTCOME_UNKNOWN[] = "It is not known whether this was done: %s. See `regent events` and `regent plan "
+                                      "list` before you repeat it. ";
+
+/* Nobody gave an answer that settles it. */
 static enum client_code give_up(const struct asker *k, const struct attempt *t, struct client_answer *a)
 {
     struct text text = TEXT_ON(a->text);
     a->code = t->in_flight ? CLIENT_UNKNOWN : CLIENT_NO_LEADER;
-    if (t->in_flight)
-        text_add(&text, "It is not known whether this was done: the connection was lost before the answer came. "
-                        "See `regent events` and `regent plan list` before you repeat it. ");
+    if (t->is_forgotten) {
+        text_addf(&text, OUTCOME_UNKNOWN, "an answer was lost, and by now so much else was done that the managers do "
+                  "not remember the request; they will not do it any more");
+        return a->code;
+    }
+    if (t->in_flight) text_addf(&text, OUTCOME_UNKNOWN, "the connection was lost before the answer came");
     if (t->heard) {
-        text_addf(&text, "The managers have had no leader for %d s: a majority of them must run and reach each other.",
-                  ASK_PATIENCE_MS / 1000);
+        text_addf(&text, "The managers have had no leader for %lld s: a majority of them must run and reach each "
+                  "other.", (long long)k->patience_ms / 1000);
         return a->code;
     }
     text_addf(&text, "No manager answers: %s.", t->error.text);
@@ -128,8 +188,7 @@ static bool ask_stale(struct asker *k, const struct client_request *r, struct at
     struct client_request stale = *r;
     stale.stale_ok = true;
     for (unsigned i = 0; i < k->endpoints_n; i++) {
-        k->leader[0] = '\0';
-        link_close(&k->link);
+        forget_leader(k);
         if (!try_once(k, &stale, t, a)) continue;
         if (a->code != CLIENT_REDIRECT && (a->code != CLIENT_NO_LEADER || a->json != NULL)) return true;
         client_answer_fini(a);
@@ -141,29 +200,29 @@ static bool ask_stale(struct asker *k, const struct client_request *r, struct at
 /* Time to give up: sooner when nobody answered at all, but each address gets its try. */
 static bool is_over(const struct asker *k, const struct attempt *t)
 {
-    int64_t spent_ms = mono_since_ms(clock_mono(), t->started);
-    if (t->heard) return spent_ms >= ASK_PATIENCE_MS;
-    return spent_ms >= DEAD_MS && t->tried >= k->endpoints_n;
+    struct mono now = clock_mono();
+    if (t->is_forgotten || !mono_before(now, t->deadline)) return true;
+    return !t->heard && !t->in_flight && mono_since_ms(now, t->started) >= k->dead_ms && t->tried >= k->endpoints_n;
 }
 
 enum client_code asker_ask(struct asker *k, struct client_request *r, bool stale_ok, struct client_answer *a)
 {
-    struct attempt t = {.started = clock_mono()};
+    struct attempt t = {.started = clock_mono(), .is_change = client_request_changes(r), .pause_ms = PAUSE_FIRST_MS};
     memset(a, 0, sizeof(*a));
-    if (changes_something(r)) {
+    t.deadline = mono_add_ms(t.started, k->patience_ms);
+    if (t.is_change) {
         if (k->id.client == 0) k->id.client = clock_random();
         k->id.seq++;
         r->id = k->id;
     }
     do {
-        if (try_once(k, r, &t, a)) {
-            if (is_final(k, &t, a)) return a->code;
-            client_answer_fini(a);
-        } else if (k->next % k->endpoints_n == 0) {
-            sleep_ms(PAUSE_MS);
-        }
+        bool is_answered = try_once(k, r, &t, a);
+        if (is_answered && is_final(k, &t, a)) return a->code;
+        if (is_answered) client_answer_fini(a);
+        if (!is_answered) t.is_redirect = false;
+        if (!is_over(k, &t)) pause_between(k, &t);
     } while (!is_over(k, &t));
-    if (stale_ok && t.heard && ask_stale(k, r, &t, a)) return a->code;
+    if (stale_ok && t.heard && !t.is_change && ask_stale(k, r, &t, a)) return a->code;
     memset(a, 0, sizeof(*a));
     return give_up(k, &t, a);
 }

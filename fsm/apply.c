@@ -119,6 +119,10 @@ static enum fsm_code dispatch(struct fsm_apply *a)
     if (a->command->id.client == 0) {
         return FSM_REFUSE(a, FSM_INVALID, "the command has no request id");
     }
+    if (a->command->id.since >= a->index) { /* Or expiry would mean nothing. */
+        return FSM_REFUSE(a, FSM_INVALID, "the request claims to know index %llu, which comes later than itself",
+                          (unsigned long long)a->command->id.since);
+    }
     switch (a->command->kind) {
     case CMD_CLUSTER_SET: return fsm_apply_cluster_set(a);
     case CMD_SERVER_STATE: return fsm_apply_server_state(a);
@@ -151,6 +155,13 @@ void fsm_apply(struct fsm_state *state, uint64_t index, const struct fsm_command
         return;
     }
     result->index = index;
+    if (command->id.client != 0 && fsm_dedup_is_expired(state, command->id)) {
+        /* Not remembered: it stays expired for ever, and must not push younger ones out. */
+        result->code = FSM_REFUSE(&a, FSM_EXPIRED, "the request was made after index %llu, and what was applied up to "
+                                  "index %llu is forgotten", (unsigned long long)command->id.since,
+                                  (unsigned long long)state->dedup_floor);
+        return;
+    }
     result->code = dispatch(&a);
     if (command->id.client != 0) fsm_dedup_add(state, command->id, result);
 #ifdef REGENT_CHECK_INVARIANTS

@@ -12,6 +12,17 @@ void fsm_init(struct fsm_state *state);
  * Deterministic: equal states and commands give equal bytes (S4). Borrows all. */
 void fsm_apply(struct fsm_state *state, uint64_t index, const struct fsm_command *command, struct fsm_result *result);
 
+/* The entry of 'id' in the window of remembered requests, or NULL. Borrowed from 'state'. */
+const struct fsm_dedup *fsm_dedup_find(const struct fsm_state *state, struct fsm_request_id id);
+
+/* True when 'id', which is not in the window, may have been applied and forgotten: then it is never applied.
+ *
+ * False proves that it was not applied. Say it was, at index i, and has left the window since. Then i <= dedup_floor,
+ * since ids leave in the order of their indexes. But all up to id.since was committed before the first attempt, so that
+ * i > id.since; and not expired means id.since >= dedup_floor: a contradiction. (Also in the state of another manager,
+ * or after a restore: the floor is replicated with the window.) */
+bool fsm_dedup_is_expired(const struct fsm_state *state, struct fsm_request_id id);
+
 /* Notes that Raft index 'index' held nothing for us (a barrier, a configuration). */
 void fsm_skip(struct fsm_state *state, uint64_t index);
 

@@ -2,7 +2,8 @@
  *
  * PURE. proto/command.h converts them to and from bytes. Every command is total: it is applied or refused, and a
  * refusal is a result with a code, never an error of the log (DESIGN §5). Every command has a request id; a repeated
- * id gives the first result again (LEADERSHIPLOST means unknown, so proposers repeat). */
+ * id gives the first result again (LEADERSHIPLOST means unknown, so proposers repeat); one that is older than what is
+ * remembered is EXPIRED. */
 #ifndef REGENT_FSM_COMMAND_H
 #define REGENT_FSM_COMMAND_H
 
@@ -18,7 +19,8 @@
     X(STALE, "the state moved on since the command was made")                                                         \
     X(FULL, "a limit is reached")                                                                                     \
     X(UNSAFE, "refused by a safety rule")                                                                             \
-    X(UNKNOWN, "this version does not know the command")
+    X(UNKNOWN, "this version does not know the command")                                                              \
+    X(EXPIRED, "the request is so old that nobody remembers whether it was applied")
 
 enum fsm_code {
 #define X(id, text) FSM_##id,
@@ -33,6 +35,8 @@ const char *fsm_code_text(enum fsm_code code);
 struct fsm_request_id {
     uint64_t client; /* Random, non-zero, one a process. */
     uint64_t seq;    /* Grows with each command of that client. */
+    uint64_t since;  /* An index that was committed when the id was made, before its first attempt; the same in all
+                        attempts. The higher the better: see fsm_dedup_is_expired(). */
 };
 
 enum fsm_command_kind {

@@ -34,8 +34,7 @@ struct fsm_note {
 };
 void fsm_event_add(struct fsm_apply *a, const struct fsm_note *note);
 
-/* The entry of 'id' in the dedup window, or NULL. */
-const struct fsm_dedup *fsm_dedup_find(const struct fsm_state *state, struct fsm_request_id id);
+/* Remembers a result; the oldest one leaves a full window. */
 void fsm_dedup_add(struct fsm_state *state, struct fsm_request_id id, const struct fsm_result *result);
 
 /* The writable form of fsm_cluster_find(), or NULL with a text in the result. */

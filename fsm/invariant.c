@@ -202,10 +202,12 @@ static const char *check_dedup(const struct fsm_state *state)
 {
     uint64_t kept = state->dedup_n < FSM_DEDUP_MAX ? state->dedup_n : FSM_DEDUP_MAX;
 
+    HOLDS((state->dedup_floor != 0) == (state->dedup_n > FSM_DEDUP_MAX), "only a full window has forgotten something");
     for (uint64_t i = 0; i < FSM_DEDUP_MAX; i++) {
         const struct fsm_dedup *entry = &state->dedup[i];
 
         HOLDS((entry->client != 0) == (i < kept), "the dedup window has its shape");
+        HOLDS(i >= kept || entry->index > state->dedup_floor, "what is remembered is younger than what is forgotten");
         HOLDS(entry->index <= state->index && entry->code >= 0 && entry->code < (int32_t)FSM_CODES_N,
               "a remembered result is one");
     }

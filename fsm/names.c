@@ -61,6 +61,7 @@ const char *fsm_code_name(enum fsm_code code)
     case FSM_FULL: return "full";
     case FSM_UNSAFE: return "unsafe";
     case FSM_UNKNOWN: return "unknown";
+    case FSM_EXPIRED: return "expired";
     case FSM_CODES_N: break;
     }
     return "?";

@@ -264,6 +264,7 @@ struct fsm_state {
     uint64_t events_n;                       /* Ever recorded; newest at (events_n - 1) % MAX. */
     struct fsm_dedup dedup[FSM_DEDUP_MAX];   /* Ring. */
     uint64_t dedup_n;
+    uint64_t dedup_floor; /* Raft index of the youngest request id that has left the ring; 0: none has. */
     uint64_t members_next; /* The next id to give; only grows. 0: the first members are not recorded yet. */
     uint8_t members_n;
     struct fsm_member members[FSM_MEMBERS_MAX]; /* By id. */

@@ -8,16 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fsm/apply.h"
 #include "lib/frame.h"
 
 /* Events of one answer: so few that even texts full of control characters (six bytes each in JSON) fit a frame. */
 enum { EVENTS_PAGE = 200, DRY_SIZE = 4096, JSON_MAX = FRAME_BODY_MAX - 8192 };
-
-static bool changes_something(const struct client_request *r)
-{
-    if (r->op == CLIENT_FAILOVER) return !r->dry_run;
-    return r->op == CLIENT_PLAN_ABORT || r->op == CLIENT_CLUSTER_SET;
-}
 
 bool answer_needs_barrier(const struct client_request *request)
 {
@@ -284,6 +279,7 @@ static enum client_code code_of(enum fsm_code code)
     case FSM_UNSAFE:
     case FSM_BUSY:
     case FSM_STALE: return CLIENT_REFUSED;
+    case FSM_EXPIRED: return CLIENT_EXPIRED;
     case FSM_NOT_FOUND:
     case FSM_EXISTS:
     case FSM_INVALID:
@@ -344,18 +340,30 @@ static enum answer_kind answer_abort(const struct answer_world *w, const struct 
     return ANSWER_PROPOSE;
 }
 
-/* The first result of a request that is repeated (its answer was lost on the way), or false. Asked before the request
- * is judged anew: its own plan would make it look refused. */
+/* The first result of a request that is repeated (its answer was lost on the way), or that nobody can know it any more;
+ * or false. Asked before the request is judged anew: its own plan would make it look refused. */
 static bool find_repeated(const struct fsm_state *s, struct fsm_request_id id, struct fsm_result *result)
 {
-    for (unsigned i = 0; i < FSM_DEDUP_MAX; i++) {
-        const struct fsm_dedup *d = &s->dedup[i];
-        if (d->client != id.client || d->seq != id.seq) continue;
+    const struct fsm_dedup *d = fsm_dedup_find(s, id);
+    if (d != NULL) {
         *result = (struct fsm_result){
             .code = (enum fsm_code)d->code, .index = d->index, .value = d->value, .repeated = true};
         return true;
     }
-    return false;
+    *result = (struct fsm_result){.code = FSM_EXPIRED};
+    return fsm_dedup_is_expired(s, id);
+}
+
+static enum answer_kind answer_note(const struct answer_world *w, const struct client_request *r,
+                                    struct fsm_command *command, struct client_answer *a)
+{
+    if (r->text[0] == '\0') return say(a, CLIENT_FAILED, "a note needs a text");
+    if (r->cluster[0] != '\0' && find_cluster(w, r, a) == NULL) return ANSWER_NOW;
+    command->kind = CMD_EVENT;
+    TEXT_COPY(command->u.event.cluster, r->cluster);
+    TEXT_COPY(command->u.event.kind, "note");
+    TEXT_COPY(command->u.event.text, r->text);
+    return ANSWER_PROPOSE;
 }
 
 /* The log may hold what a later version understands; this one must not take on what it cannot look after. */
@@ -386,6 +394,8 @@ static enum answer_kind answer_change(const struct answer_world *w, const struct
         kind = answer_failover(w, r, command, a);
     } else if (r->op == CLIENT_PLAN_ABORT) {
         kind = answer_abort(w, r, command, a);
+    } else if (r->op == CLIENT_NOTE) {
+        kind = answer_note(w, r, command, a);
     } else {
         kind = answer_declare(r, command, a);
     }
@@ -401,6 +411,8 @@ static void say_applied(const struct client_request *r, const struct fsm_result 
         say(a, CLIENT_OK, "failover of %s began: plan %" PRIu64, r->cluster, token);
     else if (r->op == CLIENT_PLAN_ABORT)
         say(a, CLIENT_OK, "plan %" PRIu64 " is aborted", token);
+    else if (r->op == CLIENT_NOTE)
+        say(a, CLIENT_OK, "noted at index %" PRIu64 "; see `regent events`", result->index);
     else
         say(a, CLIENT_OK, "cluster %s is %s; its servers are examined now: `regent status %s`", r->spec.name,
             r->create ? "added" : "changed", r->spec.name);
@@ -451,6 +463,7 @@ static enum answer_kind answer_read(const struct answer_world *w, const struct c
     case CLIENT_VERSION:
     case CLIENT_PLAN_ABORT:
     case CLIENT_CLUSTER_SET:
+    case CLIENT_NOTE:
     case CLIENT_none:
     case CLIENT_OPS_N: break;
     }
@@ -463,7 +476,7 @@ enum answer_kind answer_request(const struct answer_world *w, const struct clien
     memset(a, 0, sizeof(*a));
     *next_index = 0;
     if (r->op == CLIENT_VERSION) return answer_version(w, a);
-    bool is_change = changes_something(r);
+    bool is_change = client_request_changes(r);
     if (!w->node->established && (is_change || !r->stale_ok || r->op == CLIENT_FAILOVER)) {
         answer_not_leader(w, a);
         return ANSWER_NOW;

@@ -55,6 +55,8 @@ static void send_answer(struct client *client, struct client_answer *answer)
 {
     void *data = NULL;
     size_t size = 0;
+    /* Of what is in the answer, all is committed: the client may take the index as 'since' of its next request. */
+    answer->index = consensus_state(client->owner->consensus)->index;
     int rc = client->stream ? client_answer_encode(answer, &data, &size) : -EPIPE;
     if (rc == 0) {
         struct frame_header header = {

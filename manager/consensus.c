@@ -38,6 +38,15 @@ static void keep_result(struct consensus *c, const struct fsm_request_id *id, co
     }
 }
 
+/* For whoever has to know what became of a request: which entry of the log it was, and whether it took effect there. */
+static void log_applied(const struct consensus *c, uint64_t index, const struct fsm_result *result)
+{
+    log_debug("fsm.applied", "index=%llu client=%016llx seq=%llu since=%llu kind=%d code=%s first=%llu repeated=%d",
+              (unsigned long long)index, (unsigned long long)c->command.id.client,
+              (unsigned long long)c->command.id.seq, (unsigned long long)c->command.id.since, (int)c->command.kind,
+              fsm_code_name(result->code), (unsigned long long)result->index, (int)result->repeated);
+}
+
 static void on_apply(void *arg, uint64_t index, const void *data, size_t size)
 {
     struct consensus *c = arg;
@@ -53,6 +62,7 @@ static void on_apply(void *arg, uint64_t index, const void *data, size_t size)
         return;
     }
     fsm_apply(c->state, index, &c->command, &result);
+    log_applied(c, index, &result);
     if (result.code != FSM_OK)
         log_info("fsm.refused", "index=%llu kind=%d code=%s text=\"%s\"", (unsigned long long)index,
                  (int)c->command.kind, fsm_code_name(result.code), result.text);
@@ -78,6 +88,7 @@ static int on_restore(void *arg, const void *data, size_t size, struct err *e)
     }
     free(c->state);
     c->state = fresh;
+    log_debug("fsm.restored", "index=%llu", (unsigned long long)fresh->index);
     c->hooks.applied(c->hooks.arg);
     return 0;
 }

@@ -69,7 +69,8 @@ void driver_poke_all(struct driver *driver)
 
 struct fsm_request_id driver_request_id(struct driver *driver)
 {
-    return (struct fsm_request_id){driver->client, ++driver->seq};
+    const struct fsm_state *state = driver->ports->consensus.state(driver->ports->ctx);
+    return (struct fsm_request_id){.client = driver->client, .seq = ++driver->seq, .since = state->index};
 }
 
 /* --- proposals ------------------------------------------------------------------------------------------------- */

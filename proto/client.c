@@ -40,6 +40,12 @@ static int pack(const ProtobufCMessage *m, void **data, size_t *size)
     return 0;
 }
 
+bool client_request_changes(const struct client_request *r)
+{
+    if (r->op == CLIENT_FAILOVER) return !r->dry_run;
+    return r->op == CLIENT_PLAN_ABORT || r->op == CLIENT_CLUSTER_SET || r->op == CLIENT_NOTE;
+}
+
 static void spec_to_message(const struct fsm_cluster_spec *s, Regent__Client__Spec *m, Regent__Client__Server *servers,
                             Regent__Client__Server **pointers)
 {
@@ -80,6 +86,8 @@ int client_request_encode(const struct client_request *r, void **data, size_t *s
     m.accept_loss = r->accept_loss;
     m.create = r->create;
     m.stale_ok = r->stale_ok;
+    m.since = r->id.since;
+    m.text = bytes_of(r->text);
     if (r->op == CLIENT_CLUSTER_SET) {
         spec_to_message(&r->spec, &spec, servers, pointers);
         m.spec = &spec;
@@ -89,6 +97,7 @@ int client_request_encode(const struct client_request *r, void **data, size_t *s
 
 static int spec_from_message(struct fsm_cluster_spec *s, const Regent__Client__Spec *m, struct err *e)
 {
+    if (m->base.n_unknown_fields != 0) return err_set(e, -EPROTO, "cluster: it has fields of a newer version");
     if (!bytes_to(s->name, sizeof(s->name), &m->name)) return err_set(e, -EPROTO, "cluster name: malformed");
     if (!bytes_to(s->defaults_file, sizeof(s->defaults_file), &m->defaults_file))
         return err_set(e, -EPROTO, "defaults_file: malformed");
@@ -106,6 +115,8 @@ static int spec_from_message(struct fsm_cluster_spec *s, const Regent__Client__S
     s->servers_n = (uint8_t)m->n_servers;
     for (uint8_t i = 0; i < s->servers_n; i++) {
         const Regent__Client__Server *from = m->servers[i];
+        if (from->base.n_unknown_fields != 0)
+            return err_set(e, -EPROTO, "server %u: it has fields of a newer version", i);
         if (!bytes_to(s->servers[i].name, sizeof(s->servers[i].name), &from->name) ||
             !bytes_to(s->servers[i].address, sizeof(s->servers[i].address), &from->address))
             return err_set(e, -EPROTO, "server %u: malformed name or address", i);
@@ -118,9 +129,11 @@ static int spec_from_message(struct fsm_cluster_spec *s, const Regent__Client__S
 
 static int request_from_message(struct client_request *r, const Regent__Client__Request *m, struct err *e)
 {
+    /* What a newer client asks for in addition must not be left out silently. */
+    if (m->base.n_unknown_fields != 0) return err_set(e, -EPROTO, "request: it has fields of a newer version");
     if (m->op == 0 || m->op >= CLIENT_OPS_N) return err_set(e, -EPROTO, "request: unknown operation %u", m->op);
     r->op = (enum client_op)m->op;
-    r->id = (struct fsm_request_id){.client = m->client, .seq = m->seq};
+    r->id = (struct fsm_request_id){.client = m->client, .seq = m->seq, .since = m->since};
     if (!bytes_to(r->cluster, sizeof(r->cluster), &m->cluster)) return err_set(e, -EPROTO, "cluster: malformed");
     if (!bytes_to(r->server, sizeof(r->server), &m->server)) return err_set(e, -EPROTO, "server: malformed");
     r->number = m->number;
@@ -129,6 +142,7 @@ static int request_from_message(struct client_request *r, const Regent__Client__
     r->accept_loss = m->accept_loss != 0;
     r->create = m->create != 0;
     r->stale_ok = m->stale_ok != 0;
+    if (!bytes_to(r->text, sizeof(r->text), &m->text)) return err_set(e, -EPROTO, "text: malformed");
     if ((m->spec != NULL) != (r->op == CLIENT_CLUSTER_SET))
         return err_set(e, -EPROTO, "request: a cluster's declaration belongs to CLUSTER_SET and to nothing else");
     return m->spec != NULL ? spec_from_message(&r->spec, m->spec, e) : 0;
@@ -152,6 +166,7 @@ int client_answer_encode(const struct client_answer *a, void **data, size_t *siz
     m.code = (uint32_t)a->code;
     m.text = bytes_of(a->text);
     m.leader = bytes_of(a->leader);
+    m.index = a->index;
     if (a->json != NULL) m.json = bytes_of(a->json);
     int rv = pack(&m.base, data, size);
     if (rv == 0 && *size > FRAME_BODY_MAX) {
@@ -166,13 +181,14 @@ int client_answer_encode(const struct client_answer *a, void **data, size_t *siz
 /* The codes are no dense enum: a new one must be listed here before it is believed. */
 static bool code_is_known(uint32_t code)
 {
-    return code <= CLIENT_REFUSED || code == CLIENT_REDIRECT || code == CLIENT_MORE;
+    return code <= CLIENT_REFUSED || code == CLIENT_REDIRECT || code == CLIENT_MORE || code == CLIENT_EXPIRED;
 }
 
 static int answer_from_message(struct client_answer *a, const Regent__Client__Answer *m, struct err *e)
 {
     if (!code_is_known(m->code)) return err_set(e, -EPROTO, "answer: unknown code %u", m->code);
     a->code = (enum client_code)m->code;
+    a->index = m->index;
     if (!bytes_to(a->text, sizeof(a->text), &m->text)) return err_set(e, -EPROTO, "answer: malformed text");
     if (!bytes_to(a->leader, sizeof(a->leader), &m->leader)) return err_set(e, -EPROTO, "answer: malformed leader");
     if (m->json.len == 0) return 0;

@@ -7,7 +7,7 @@
 
 #define CLIENT_OPS(X)                                                                                                 \
     X(STATUS) X(EVENTS) X(EXPLAIN) X(FAILOVER) X(PLAN_LIST) X(PLAN_SHOW) X(PLAN_ABORT) X(MEMBER_LIST)                 \
-    X(CLUSTER_SET) X(CLUSTER_SHOW) X(VERSION)
+    X(CLUSTER_SET) X(CLUSTER_SHOW) X(VERSION) X(NOTE)
 
 enum client_op {
     CLIENT_none = 0,
@@ -19,14 +19,18 @@ enum client_op {
 
 struct client_request {
     enum client_op op;
-    struct fsm_request_id id; /* For operations that change something. */
+    struct fsm_request_id id; /* For operations that change something. Its 'since': what an answer gave as index. */
     char cluster[FSM_NAME_SIZE];
     char server[FSM_NAME_SIZE];
     uint64_t number;      /* EVENTS: from this index; PLAN_*: token. */
     bool follow;          /* EVENTS: keep sending. */
     bool dry_run, accept_loss, create, stale_ok;
     struct fsm_cluster_spec spec; /* CLUSTER_SET */
+    char text[FSM_TEXT_SIZE];     /* NOTE */
 };
+
+/* True for a request that changes something: it needs an id, and only the leader takes it. */
+bool client_request_changes(const struct client_request *r);
 
 /* Exit codes of `regent`, and the code of every answer. */
 enum client_code {
@@ -38,12 +42,14 @@ enum client_code {
     CLIENT_REFUSED = 5,    /* refused by a safety rule */
     CLIENT_REDIRECT = 64,  /* never an exit code: ask 'leader' */
     CLIENT_MORE = 65,      /* EVENTS --follow: another answer follows */
+    CLIENT_EXPIRED = 66,   /* never an exit code: the request id is older than what is remembered; see FSM_EXPIRED */
 };
 
 struct client_answer {
     enum client_code code;
     char text[1024];             /* For people; empty when the JSON says it all. */
     char leader[FSM_ADDRESS_SIZE];
+    uint64_t index;              /* Last applied by the manager that answers; 0: it did not say. */
     char *json;                  /* malloc'd, NUL-terminated, or NULL; the holder frees it (client_answer_fini). */
 };
 

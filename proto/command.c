@@ -229,6 +229,7 @@ int proto_command_encode(const struct fsm_command *command, void **data, size_t 
 
     m.client = command->id.client;
     m.seq = command->id.seq;
+    m.since = command->id.since;
     m.time_us = command->time.us;
     m.kind = (uint32_t)command->kind;
     switch (command->kind) {
@@ -472,6 +473,7 @@ int proto_command_decode(struct fsm_command *command, const void *data, size_t s
     if (f.code == 0 || f.code == -ENOTSUP) {
         command->id.client = m->client;
         command->id.seq = m->seq;
+        command->id.since = m->since;
         command->time.us = m->time_us;
     }
     regent__command__command__free_unpacked(m, NULL);

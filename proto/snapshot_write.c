@@ -18,6 +18,7 @@ static int write_head(const struct writer *w)
     m.plans_next = w->state->plans_next;
     m.events_n = w->state->events_n;
     m.dedup_n = w->state->dedup_n;
+    m.dedup_floor = w->state->dedup_floor;
     record.head = &m;
     return w->add(w->arg, &record);
 }

@@ -59,6 +59,8 @@ enum option {
     X(run_plan_show, "plan show", "TOKEN", 1, 1, 0, "show one plan: its steps, times, findings, fence", "")           \
     X(run_plan_abort, "plan abort", "TOKEN", 1, 1, 0, "end a running plan before the new master is established",      \
       "Refused (exit code 5) from the step 'establish' on: the plan then goes on to its end.")                        \
+    X(run_note, "note", "[CLUSTER] TEXT", 1, 2, 0, "write a note into the events of a cluster or the group",           \
+      "For those who read the events later: what was done, and by whom.")                                             \
     X(run_member_list, "member list", "", 0, 0, 0, "list the managers of the group", "")                              \
     X(run_cluster_add, "cluster add", "FILE", 1, 1, 0, "declare a new cluster by its cluster file",                   \
       "The servers are examined first; nothing is written to one that is not understood.")                            \

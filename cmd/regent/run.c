@@ -192,6 +192,17 @@ enum client_code run_plan_abort(const struct cli *cli)
     return ask_change(cli, &r);
 }
 
+enum client_code run_note(const struct cli *cli)
+{
+    struct client_request r = {.op = CLIENT_NOTE};
+    if (!take_name(r.cluster, cli->args_n > 1 ? cli->args[0] : NULL)) return CLIENT_USAGE;
+    if (!TEXT_COPY(r.text, cli->args[cli->args_n - 1])) {
+        fprintf(stderr, "regent: a note has at most %d bytes\n", FSM_TEXT_SIZE - 1);
+        return CLIENT_USAGE;
+    }
+    return ask_change(cli, &r);
+}
+
 static enum client_code set_cluster(const struct cli *cli, bool create)
 {
     struct client_request r = {.op = CLIENT_CLUSTER_SET, .create = create};

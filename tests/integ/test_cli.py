@@ -18,6 +18,7 @@ import pytest
 REGENT = os.path.join(os.environ.get("REGENT_BUILD", "build"), "regent")
 OK, FAILED, USAGE, NO_LEADER, UNKNOWN, REFUSED, REDIRECT, MORE = 0, 1, 2, 3, 4, 5, 64, 65
 STATUS, EVENTS, EXPLAIN, FAILOVER, PLAN_LIST, PLAN_SHOW, PLAN_ABORT = range(1, 8)
+VERSION, NOTE, EXPIRED = 11, 12, 66
 
 
 def varint(value):
@@ -28,8 +29,8 @@ def varint(value):
     return out + bytes([value])
 
 
-def answer(code, text="", leader="", body=None):
-    out = b"\x08" + varint(code)
+def answer(code, text="", leader="", body=None, index=0):
+    out = b"\x08" + varint(code) + b"\x28" + varint(index)
     for number, value in ((2, text), (3, leader), (4, "" if body is None else json.dumps(body))):
         data = value.encode()
         out += varint(number << 3 | 2) + varint(len(data)) + data
@@ -65,6 +66,7 @@ class Manager:
 
     def __init__(self, script, path=None):
         self.script, self.requests, self.closing = script, [], False
+        self.index = 1000
         self.listener = socket.socket(socket.AF_UNIX if path else socket.AF_INET)
         self.listener.bind(path or ("127.0.0.1", 0))
         self.listener.listen(16)
@@ -99,8 +101,11 @@ class Manager:
                     size, kind, _, number = struct.unpack("<IHHQ", read(16))
                     assert kind == 1
                     request = fields(read(size))
-                    self.requests.append(request)
-                    answers = self.script(request)
+                    if request[1] == VERSION:  # Also how a client learns an index before it changes something.
+                        answers = answer(OK, body={"version": "9.9", "node": "m7"}, index=self.index)
+                    else:
+                        self.requests.append(request)
+                        answers = self.script(request)
                     if answers is None:
                         return
                     for a in [answers] if isinstance(answers, bytes) else answers:
@@ -157,6 +162,8 @@ STATUS_JSON = {"leader": "m1", "term": 3, "index": 9, "stale": False, "from": "m
     (["failover", "shop"], "add --yes"),
     (["--connect", ",", "status"], "no address"),
     (["status", "x" * 64], "at most 63 characters"),
+    (["note"], "wants [CLUSTER] TEXT"),
+    (["note", "x" * 256], "at most 255 bytes"),
     (["-x"], "no option -x"),
 ])
 def test_usage_errors(arguments, said):
@@ -170,7 +177,7 @@ def test_help_names_every_command_and_exit_code():
     done = regent("--help")
     assert done.returncode == OK
     for word in ("status", "topology", "events", "explain", "failover", "plan list", "plan show", "plan abort",
-                 "member list", "cluster add", "cluster apply", "cluster show", "version", "REGENT_CONNECT"):
+                 "note", "member list", "cluster add", "cluster apply", "cluster show", "version", "REGENT_CONNECT"):
         assert word in done.stdout
     for command in ("failover", "plan abort", "cluster add"):
         assert "usage: regent " + command in regent(*command.split(), "--help").stdout
@@ -192,7 +199,7 @@ def test_nobody_listens():
 def test_version_needs_no_manager(manager):
     done = regent("--connect", "/nonexistent/sock", "version")
     assert done.returncode == OK and done.stdout.startswith("regent ")
-    m = manager(lambda r: answer(OK, body={"version": "9.9", "node": "m7"}))
+    m = manager(lambda r: None)
     assert "regentd 9.9 (m7)" in regent("--connect", m.address, "version").stdout
 
 
@@ -259,13 +266,15 @@ def test_lost_answer_is_asked_for_again_under_the_same_id(manager):
     seen = []
 
     def script(request):
-        seen.append((request[2], request[3]))
+        seen.append((request[2], request[3], request[13]))
+        m.index += 1
         return answer(OK, "plan 7 is aborted") if len(seen) == 3 else None
 
     m = manager(script)
     done = regent("--connect", m.address, "plan", "abort", "7")
     assert done.returncode == OK and done.stdout == "plan 7 is aborted\n"
     assert len(seen) == 3 and len(set(seen)) == 1 and seen[0][0] != 0
+    assert seen[0][2] == 1000  # The index that was known when the id was made: the same in all attempts.
 
 
 def test_outcome_that_stays_unknown(manager):
@@ -274,6 +283,50 @@ def test_outcome_that_stays_unknown(manager):
     assert done.returncode == UNKNOWN
     assert "not known whether this was done" in done.stderr
     assert regent("--connect", m.address, "plan", "show", "7").returncode == NO_LEADER  # A read changes nothing.
+
+
+def test_forgotten_request_is_unknown(manager):
+    """The answer was lost, and when the client comes back the managers do not remember the request any more."""
+    answers = [answer(EXPIRED, "forgotten", index=9000), None]
+    m = manager(lambda r: answers.pop() if answers else answer(OK, "aborted"))
+    done = regent("--connect", m.address, "plan", "abort", "7")
+    assert done.returncode == UNKNOWN and not answers
+    assert "do not remember the request" in done.stderr and "regent events" in done.stderr
+    assert [r[13] for r in m.requests] == [1000, 1000]
+
+
+def test_slow_but_fresh_request_is_made_anew(manager):
+    """The first attempt is told to be too old (the index came from a manager that lags): it was certainly not done."""
+    answers = [answer(OK, "aborted"), answer(EXPIRED, "forgotten", index=9000)]
+    m = manager(lambda r: answers.pop())
+    assert regent("--connect", m.address, "plan", "abort", "7").returncode == OK
+    assert [r[13] for r in m.requests] == [1000, 9000]
+
+
+def test_redirect_gives_a_younger_index(manager):
+    leader = manager(lambda r: answer(OK, "noted"))
+    leader.index = 2000
+    follower = manager(lambda r: answer(REDIRECT, leader=leader.address))
+    assert regent("--connect", follower.address, "note", "shop", "the text").returncode == OK
+    assert leader.requests[0][13] == 2000
+    assert (leader.requests[0][1], leader.requests[0][4], leader.requests[0][14]) == (NOTE, b"shop", b"the text")
+    assert regent("--connect", follower.address, "note", "of all").returncode == OK
+    assert not leader.requests[1].get(4)
+
+
+def test_many_clients_do_not_come_back_together(manager):
+    """Pauses between attempts are drawn by chance, and none is longer than 200 ms."""
+    began, seen = time.monotonic(), []
+
+    def script(_):
+        seen.append(time.monotonic() - began)
+        return answer(NO_LEADER, "none") if seen[-1] < 1.5 else answer(OK, "aborted")
+
+    m = manager(script)
+    assert regent("--connect", m.address, "plan", "abort", "7").returncode == OK
+    pauses = [b - a for a, b in zip(seen, seen[1:])]
+    assert 8 < len(pauses) < 60
+    assert len({round(p, 3) for p in pauses[4:]}) > 3
 
 
 def test_unknown_then_no_leader_is_unknown(manager):

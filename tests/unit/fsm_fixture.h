@@ -63,7 +63,7 @@ static inline enum fsm_code fixture_apply(struct fixture *x)
     const char *broken;
 
     x->index++;
-    x->command.id = (struct fsm_request_id){7, ++x->seq};
+    x->command.id = (struct fsm_request_id){7, ++x->seq, x->state->index};
     x->command.time.us = (int64_t)x->index * 1000;
     memcpy(x->before, x->state, sizeof(*x->state));
     fsm_apply(x->state, x->index, &x->command, &x->result);

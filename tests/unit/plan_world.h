@@ -459,7 +459,7 @@ static inline void world_say_step(struct world *w, const struct fsm_cmd_plan_ste
 static inline enum fsm_code world_propose(struct world *w, struct fsm_command *c)
 {
     static struct fsm_result result;
-    c->id = (struct fsm_request_id){7, ++w->seq};
+    c->id = (struct fsm_request_id){7, ++w->seq, w->state->index};
     if (c->kind == CMD_PLAN_BEGIN) world_say_begin(w, &c->u.plan_begin);
     if (c->kind == CMD_PLAN_STEP) world_say_step(w, &c->u.plan_step);
     if (c->kind == CMD_PLAN_END) WORLD_SAY(w, "propose failed: %s\n", c->u.plan_end.reason);

@@ -143,7 +143,7 @@ static void stale_changes_are_not(void **state)
     not_leader(a, 2);
     a->request.stale_ok = true;
     a->request.id.client = 9;
-    const enum client_op ops[] = {CLIENT_FAILOVER, CLIENT_PLAN_ABORT, CLIENT_CLUSTER_SET};
+    const enum client_op ops[] = {CLIENT_FAILOVER, CLIENT_PLAN_ABORT, CLIENT_CLUSTER_SET, CLIENT_NOTE};
     for (size_t i = 0; i < ARRAY_LEN(ops); i++) {
         assert_int_equal(ask(a, ops[i], "shop"), ANSWER_NOW);
         assert_int_equal(a->answer.code, CLIENT_REDIRECT);
@@ -264,12 +264,44 @@ static void repeated_request_gets_the_first_result(void **state)
     assert_int_equal(a->answer.code, CLIENT_REFUSED);
 }
 
+/* A repetition so late that its first result is forgotten is not judged anew: "refused" would say it was not done. */
+static void expired_request_is_not_judged_anew(void **state)
+{
+    struct asked *a = *state;
+    handmade_plan(a->h, PLAN_STATE_RUNNING, STEP_APPLY);
+    a->h->state.dedup_floor = 118;
+    a->request.id = (struct fsm_request_id){.client = 77, .seq = 3, .since = 117};
+    assert_int_equal(ask(a, CLIENT_FAILOVER, "shop"), ANSWER_NOW);
+    assert_int_equal(a->answer.code, CLIENT_EXPIRED);
+    a->request.id.since = 118;
+    ask(a, CLIENT_FAILOVER, "shop");
+    assert_int_equal(a->answer.code, CLIENT_REFUSED);
+}
+
+static void note_is_proposed_as_an_event(void **state)
+{
+    struct asked *a = *state;
+    a->request.id = (struct fsm_request_id){.client = 77, .seq = 3, .since = 9};
+    ask(a, CLIENT_NOTE, "shop");
+    assert_int_equal(a->answer.code, CLIENT_FAILED);
+    assert_non_null(strstr(a->answer.text, "needs a text"));
+    strcpy(a->request.text, "disk of db2 replaced");
+    ask(a, CLIENT_NOTE, "shpo");
+    assert_int_equal(a->answer.code, CLIENT_FAILED);
+    assert_int_equal(ask(a, CLIENT_NOTE, "shop"), ANSWER_PROPOSE);
+    assert_int_equal(a->command.kind, CMD_EVENT);
+    assert_int_equal(a->command.id.since, 9);
+    assert_string_equal(a->command.u.event.cluster, "shop");
+    assert_string_equal(a->command.u.event.kind, "note");
+    assert_string_equal(a->command.u.event.text, "disk of db2 replaced");
+}
+
 static void change_without_id_is_refused(void **state)
 {
     struct asked *a = *state;
     a->request.number = 117;
     handmade_plan(a->h, PLAN_STATE_RUNNING, STEP_APPLY);
-    const enum client_op ops[] = {CLIENT_FAILOVER, CLIENT_PLAN_ABORT, CLIENT_CLUSTER_SET};
+    const enum client_op ops[] = {CLIENT_FAILOVER, CLIENT_PLAN_ABORT, CLIENT_CLUSTER_SET, CLIENT_NOTE};
     for (size_t i = 0; i < ARRAY_LEN(ops); i++) {
         assert_int_equal(ask(a, ops[i], "shop"), ANSWER_NOW);
         assert_int_equal(a->answer.code, CLIENT_FAILED);
@@ -311,6 +343,7 @@ static void result_codes(void **state)
         [FSM_OK] = CLIENT_OK,           [FSM_NOT_FOUND] = CLIENT_FAILED, [FSM_EXISTS] = CLIENT_FAILED,
         [FSM_INVALID] = CLIENT_FAILED,  [FSM_BUSY] = CLIENT_REFUSED,     [FSM_STALE] = CLIENT_REFUSED,
         [FSM_FULL] = CLIENT_FAILED,     [FSM_UNSAFE] = CLIENT_REFUSED,   [FSM_UNKNOWN] = CLIENT_FAILED,
+        [FSM_EXPIRED] = CLIENT_EXPIRED,
     };
     a->request.op = CLIENT_PLAN_ABORT;
     for (int i = 0; i < FSM_CODES_N; i++) {
@@ -441,6 +474,8 @@ int main(void)
         TEST(unsafe_failover_is_refused),
         TEST(busy_cluster_refuses_a_failover),
         TEST(repeated_request_gets_the_first_result),
+        TEST(expired_request_is_not_judged_anew),
+        TEST(note_is_proposed_as_an_event),
         TEST(change_without_id_is_refused),
         TEST(abort_and_set_are_proposed),
         TEST(result_codes),

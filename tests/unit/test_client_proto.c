@@ -14,7 +14,9 @@
 
 static struct client_request sample_request(void)
 {
-    struct client_request r = {.op = CLIENT_CLUSTER_SET, .id = {.client = 0x1122334455667788u, .seq = 7}, .number = 42};
+    struct client_request r = {.op = CLIENT_CLUSTER_SET, .number = 42};
+    r.id = (struct fsm_request_id){.client = 0x1122334455667788u, .seq = 7, .since = 6};
+    strcpy(r.text, "a note");
     strcpy(r.cluster, "shop");
     strcpy(r.server, "db2");
     r.follow = r.dry_run = r.accept_loss = r.create = r.stale_ok = true;
@@ -72,12 +74,14 @@ static void answer_round_trip(void **state)
     size_t size;
     strcpy(in.text, "text");
     strcpy(in.leader, "10.0.0.1:7401");
+    in.index = 117;
     assert_int_equal(client_answer_encode(&in, &data, &size), 0);
     assert_int_equal(client_answer_decode(&out, data, size, NULL), 0);
     free(data);
     assert_int_equal(out.code, CLIENT_REDIRECT);
     assert_string_equal(out.text, "text");
     assert_string_equal(out.leader, "10.0.0.1:7401");
+    assert_int_equal(out.index, 117);
     assert_string_equal(out.json, in.json);
     client_answer_fini(&in);
     client_answer_fini(&out);
@@ -281,7 +285,7 @@ static void huge_request_is_refused_unread(void **state)
 static void unknown_code_is_refused(void **state)
 {
     (void)state;
-    const uint32_t codes[] = {6, 63, 66, UINT32_MAX};
+    const uint32_t codes[] = {6, 63, 67, UINT32_MAX};
     for (size_t i = 0; i < ARRAY_LEN(codes); i++) {
         Regent__Client__Answer m = REGENT__CLIENT__ANSWER__INIT;
         struct client_answer a;
@@ -292,6 +296,22 @@ static void unknown_code_is_refused(void **state)
     }
 }
 
+/* What a newer client asks for in addition (say, another dry run) must not be left out silently. */
+static void requests_of_a_newer_version_are_refused(void **state)
+{
+    (void)state;
+    struct client_request in = sample_request(), out;
+    struct err e = {0};
+    uint8_t *data, longer[512];
+    size_t size;
+    assert_int_equal(client_request_encode(&in, (void **)&data, &size), 0);
+    memcpy(longer, data, size);
+    free(data);
+    memcpy(longer + size, "\xa0\x06\x01", 3); /* Field 100, a number. */
+    assert_int_equal(client_request_decode(&out, longer, size + 3, &e), -EPROTO);
+    assert_non_null(strstr(e.text, "newer version"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -300,7 +320,7 @@ int main(void)
         cmocka_unit_test(too_long_answer_is_not_encoded), cmocka_unit_test(cut_and_flipped_requests),
         cmocka_unit_test(cut_and_flipped_answers),     cmocka_unit_test(noise),
         cmocka_unit_test(broken_rules),                cmocka_unit_test(huge_request_is_refused_unread),
-        cmocka_unit_test(unknown_code_is_refused),
+        cmocka_unit_test(unknown_code_is_refused),     cmocka_unit_test(requests_of_a_newer_version_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

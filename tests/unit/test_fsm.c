@@ -355,7 +355,7 @@ static void events_are_bounded(void **arg)
     for (int i = 0; i < FSM_EVENTS_MAX; i++) {
         set_event(x, "", "tick");
         x->index++;
-        x->command.id = (struct fsm_request_id){9, (uint64_t)i + 1};
+        x->command.id = (struct fsm_request_id){9, (uint64_t)i + 1, x->index - 1};
         fsm_apply(x->state, x->index, &x->command, &x->result);
     }
     assert_int_equal(x->state->events_n, FSM_EVENTS_MAX + first + 1);
@@ -388,7 +388,7 @@ static void a_repeated_id_gives_the_first_result(void **arg)
     fixture_ok(x);
     fixture_begin(x, PLAN_ENROL);
     first = x->command;
-    first.id = (struct fsm_request_id){7, x->seq + 1};
+    first.id = (struct fsm_request_id){7, x->seq + 1, 0};
     fixture_ok(x);
     token = x->result.value;
     assert_int_equal(token, x->index);
@@ -410,7 +410,7 @@ static void a_repeated_refusal_stays_one(void **arg)
 
     fixture_spec(x, false);
     first = x->command;
-    first.id = (struct fsm_request_id){7, 1};
+    first.id = (struct fsm_request_id){7, 1, 0};
     fixture_refused(x, FSM_NOT_FOUND, "shop");
     fixture_spec(x, true);
     fixture_ok(x);
@@ -424,34 +424,84 @@ static void ids_differ_by_client_and_number(void **arg)
     struct fixture *x = *arg;
 
     x->command.kind = CMD_NONE;
-    x->command.id = (struct fsm_request_id){1, 2};
+    x->command.id = (struct fsm_request_id){1, 2, 0};
     fsm_apply(x->state, 1, &x->command, &x->result);
-    x->command.id = (struct fsm_request_id){2, 2};
+    x->command.id = (struct fsm_request_id){2, 2, 0};
     fsm_apply(x->state, 2, &x->command, &x->result);
     assert_false(x->result.repeated);
-    x->command.id = (struct fsm_request_id){1, 1};
+    x->command.id = (struct fsm_request_id){1, 1, 0};
     fsm_apply(x->state, 3, &x->command, &x->result);
     assert_false(x->result.repeated);
-    x->command.id = (struct fsm_request_id){1, 2};
+    x->command.id = (struct fsm_request_id){1, 2, 0};
     fsm_apply(x->state, 4, &x->command, &x->result);
     assert_true(x->result.repeated);
 }
 
-static void the_window_forgets_the_oldest(void **arg)
+/* Applies a note under the id at the next index. Returns the code. */
+static enum fsm_code note(struct fixture *x, uint64_t client, uint64_t seq, uint64_t since)
+{
+    set_event(x, "", "tick");
+    x->command.id = (struct fsm_request_id){client, seq, since};
+    fsm_apply(x->state, ++x->index, &x->command, &x->result);
+    assert_null(fsm_invariant(x->state));
+    return x->result.code;
+}
+
+/* Request 1 of client 1 is applied first, then so many others that it just leaves the window. */
+static void fill_the_window(struct fixture *x)
+{
+    for (uint64_t i = 1; i <= FSM_DEDUP_MAX; i++) assert_int_equal(note(x, 1, i, x->index), FSM_OK);
+    assert_int_equal(x->state->dedup_floor, 0);
+    assert_int_equal(note(x, 1, 1, 0), FSM_OK);
+    assert_true(x->result.repeated);
+    assert_int_equal(note(x, 1, FSM_DEDUP_MAX + 1, x->index), FSM_OK);
+    assert_int_equal(x->state->dedup_floor, 1);
+}
+
+static void what_left_the_window_is_expired(void **arg)
+{
+    struct fixture *x = *arg;
+    uint64_t events;
+
+    fill_the_window(x);
+    assert_int_equal(note(x, 1, 2, 1), FSM_OK);
+    assert_true(x->result.repeated);
+    events = x->state->events_n;
+    memcpy(x->before, x->state, sizeof(*x->state));
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(note(x, 1, 1, 0), FSM_EXPIRED);
+        assert_false(x->result.repeated);
+        assert_non_null(strstr(x->result.text, "forgotten"));
+    }
+    assert_int_equal(x->state->events_n, events);
+    x->before->index = x->state->index; /* Nothing else changed: no younger id was pushed out. */
+    assert_memory_equal(x->before, x->state, sizeof(*x->state));
+}
+
+/* Never seen, but made before the floor: nobody can tell it from one that was applied and forgotten. Made at the floor
+ * or after it: it was not. */
+static void an_unseen_request_is_judged_by_its_age(void **arg)
 {
     struct fixture *x = *arg;
 
-    x->command.kind = CMD_NONE;
-    for (uint64_t i = 1; i <= FSM_DEDUP_MAX + 1; i++) {
-        x->command.id = (struct fsm_request_id){1, i};
-        fsm_apply(x->state, i, &x->command, &x->result);
-    }
-    x->command.id.seq = 2;
-    fsm_apply(x->state, FSM_DEDUP_MAX + 2, &x->command, &x->result);
-    assert_true(x->result.repeated);
-    x->command.id.seq = 1;
-    fsm_apply(x->state, FSM_DEDUP_MAX + 3, &x->command, &x->result);
+    fill_the_window(x);
+    assert_int_equal(note(x, 2, 1, 0), FSM_EXPIRED);
+    assert_int_equal(note(x, 2, 1, 1), FSM_OK);
     assert_false(x->result.repeated);
+    assert_int_equal(x->state->dedup_floor, 2);
+    assert_int_equal(note(x, 2, 2, 1), FSM_EXPIRED);
+    assert_int_equal(note(x, 2, 2, 2), FSM_OK);
+}
+
+static void a_request_from_the_future_is_refused(void **arg)
+{
+    struct fixture *x = *arg;
+
+    assert_int_equal(note(x, 1, 1, 1), FSM_INVALID); /* It stands at index 1 itself. */
+    assert_int_equal(note(x, 1, 2, UINT64_MAX), FSM_INVALID);
+    assert_int_equal(x->state->events_n, 0);
+    assert_int_equal(note(x, 1, 1, 1), FSM_INVALID); /* That it is past by now does not make it true. */
+    assert_true(x->result.repeated);
 }
 
 static void a_command_without_id_is_refused(void **arg)
@@ -497,7 +547,9 @@ int main(void)
         FSM_TEST(a_repeated_id_gives_the_first_result),
         FSM_TEST(a_repeated_refusal_stays_one),
         FSM_TEST(ids_differ_by_client_and_number),
-        FSM_TEST(the_window_forgets_the_oldest),
+        FSM_TEST(what_left_the_window_is_expired),
+        FSM_TEST(an_unseen_request_is_judged_by_its_age),
+        FSM_TEST(a_request_from_the_future_is_refused),
         FSM_TEST(a_command_without_id_is_refused),
         FSM_TEST(skip_moves_the_index),
     };

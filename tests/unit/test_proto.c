@@ -90,7 +90,7 @@ static void fill_member(struct fsm_cmd_member *c)
 static void fill_command(struct fsm_command *c, enum fsm_command_kind kind)
 {
     memset(c, 0, sizeof(*c));
-    c->id = (struct fsm_request_id){UINT64_MAX, UINT64_MAX - 1};
+    c->id = (struct fsm_request_id){UINT64_MAX, UINT64_MAX - 1, UINT64_MAX - 2};
     c->time.us = -5;
     c->kind = kind;
     switch (kind) {
@@ -236,7 +236,7 @@ static void check_decoded(int rc, struct fsm_command *c)
 static void fill_short(struct fsm_command *c, enum fsm_command_kind kind)
 {
     memset(c, 0, sizeof(*c));
-    c->id = (struct fsm_request_id){0x1122334455667788, 300};
+    c->id = (struct fsm_request_id){0x1122334455667788, 300, 200};
     c->time.us = 1700000000000000;
     c->kind = kind;
     if (kind == CMD_CLUSTER_SET) {
