@@ -18,7 +18,7 @@
 
 #include "lib/base/text.h"
 
-enum { SERIAL_BYTES = 16, LABEL_MAX = 63 };
+enum { SERIAL_BYTES = 16, LABEL_MAX = 63, HOST_MAX = 253 };
 
 static int fail(struct err *e, const char *what)
 {
@@ -43,7 +43,7 @@ bool pki_host_is_valid(const char *host)
     unsigned char address[16];
 
     if (inet_pton(AF_INET, host, address) == 1 || inet_pton(AF_INET6, host, address) == 1) return true;
-    if (len == 0 || len >= PKI_HOST_SIZE || strspn(host, "0123456789.") == len) return false;
+    if (len == 0 || len > HOST_MAX || strspn(host, "0123456789.") == len) return false;
     for (size_t i = 0; i < len; i++) {
         bool is_dot = host[i] == '.', is_edge = label == 0 || i + 1 == len || host[i + 1] == '.';
 
@@ -54,8 +54,20 @@ bool pki_host_is_valid(const char *host)
     return label > 0;
 }
 
+/* Copies the host at 'list' into 'host', cut when too long to be one. Returns what follows; NULL at the end. */
+static const char *take_host(const char *list, char host[PKI_HOSTS_SIZE])
+{
+    size_t len = strcspn(list, ",");
+
+    if (list[0] == '\0') return NULL;
+    (void)text_copy(host, len + 1 < PKI_HOSTS_SIZE ? len + 1 : PKI_HOSTS_SIZE, list);
+    return list[len] == ',' ? list + len + 1 : list + len;
+}
+
 static int check_subject(const struct pki_subject *s, struct err *e)
 {
+    char host[PKI_HOSTS_SIZE];
+
     if (s->role == TLS_NOBODY) return err_set(e, -EINVAL, "a certificate is for a manager, an agent or an operator");
     if (!tls_name_is_valid(s->name))
         return err_set(e, -EINVAL,
@@ -64,10 +76,9 @@ static int check_subject(const struct pki_subject *s, struct err *e)
     if (s->role == TLS_MANAGER && (s->id == 0 || s->id > INT64_MAX))
         return err_set(e, -EINVAL, "a manager's certificate needs its Raft id: --id N, from 1 on");
     if (s->role != TLS_MANAGER && s->id != 0) return err_set(e, -EINVAL, "only a manager has an id");
-    if (s->hosts_n > PKI_HOSTS_MAX) return err_set(e, -EINVAL, "at most %d hosts in a certificate", PKI_HOSTS_MAX);
-    for (unsigned i = 0; i < s->hosts_n; i++)
-        if (!pki_host_is_valid(s->hosts[i]))
-            return err_set(e, -EINVAL, "\"%.100s\" is neither a host name nor an address", s->hosts[i]);
+    for (const char *at = s->hosts; (at = take_host(at, host)) != NULL;)
+        if (!pki_host_is_valid(host))
+            return err_set(e, -EINVAL, "\"%.100s\" is neither a host name nor an address", host);
     if (s->not_before_s >= s->not_after_s) return err_set(e, -EINVAL, "the certificate would end before it begins");
     return 0;
 }
@@ -111,7 +122,7 @@ static bool add_host(GENERAL_NAMES *names, const char *host)
 static bool add_alternative_names(X509 *cert, const struct pki_subject *s)
 {
     GENERAL_NAMES *names = sk_GENERAL_NAME_new_null();
-    char uri[TLS_NAME_SIZE + 32];
+    char uri[TLS_NAME_SIZE + 32], host[PKI_HOSTS_SIZE];
     struct text t = TEXT_ON(uri);
     bool good;
 
@@ -123,7 +134,7 @@ static bool add_alternative_names(X509 *cert, const struct pki_subject *s)
         text_addf(&t, "regent:id:%llu", (unsigned long long)s->id);
         good = good && add_text(names, GEN_URI, uri);
     }
-    for (unsigned i = 0; good && i < s->hosts_n; i++) good = add_host(names, s->hosts[i]);
+    for (const char *at = s->hosts; good && (at = take_host(at, host)) != NULL;) good = add_host(names, host);
     good = good && X509_add1_ext_i2d(cert, NID_subject_alt_name, names, 0, X509V3_ADD_DEFAULT) == 1;
     GENERAL_NAMES_free(names);
     return good;
@@ -282,35 +293,6 @@ X509_CRL *pki_crl_new(X509 *ca, EVP_PKEY *ca_key, const struct pki_revoked *list
     if (good) return crl;
     X509_CRL_free(crl);
     return NULL;
-}
-
-static void take_host(struct pki_subject *s, const GENERAL_NAME *name)
-{
-    char *to = s->hosts[s->hosts_n];
-    const ASN1_STRING *value;
-    int type;
-
-    value = GENERAL_NAME_get0_value(name, &type);
-    if (type == GEN_DNS) {
-        if (!text_copy(to, PKI_HOST_SIZE, (const char *)ASN1_STRING_get0_data(value)) || !pki_host_is_valid(to)) return;
-        s->hosts_n++;
-    } else if (type == GEN_IPADD) {
-        int family = ASN1_STRING_length(value) == 4 ? AF_INET : AF_INET6;
-
-        if (family == AF_INET6 && ASN1_STRING_length(value) != 16) return;
-        MUST(inet_ntop(family, ASN1_STRING_get0_data(value), to, PKI_HOST_SIZE) != NULL);
-        s->hosts_n++;
-    }
-}
-
-void pki_cert_hosts(X509 *cert, struct pki_subject *s)
-{
-    GENERAL_NAMES *names = X509_get_ext_d2i(cert, NID_subject_alt_name, NULL, NULL);
-    int n = names != NULL ? sk_GENERAL_NAME_num(names) : 0;
-
-    s->hosts_n = 0;
-    for (int i = 0; i < n && s->hosts_n < PKI_HOSTS_MAX; i++) take_host(s, sk_GENERAL_NAME_value(names, i));
-    GENERAL_NAMES_free(names);
 }
 
 /* What was written to 'bio' as text; releases it. */

@@ -4,15 +4,14 @@
 
 #include "lib/tls_identity.h"
 
-enum { PKI_HOST_SIZE = 254, PKI_HOSTS_MAX = 16, PKI_CA_NAME_MAX = 48 };
+enum { PKI_HOSTS_SIZE = 512, PKI_CA_NAME_MAX = 48 };
 
 /* What a leaf certificate shall say. Times in seconds since 1970 UTC. */
 struct pki_subject {
     enum tls_role role;
     char name[TLS_NAME_SIZE];
-    uint64_t id;                                /* Managers: at least 1. Others: 0. */
-    char hosts[PKI_HOSTS_MAX][PKI_HOST_SIZE];   /* DNS names and addresses, for people and for checkers of names. */
-    unsigned hosts_n;
+    uint64_t id;                /* Managers: at least 1. Others: 0. */
+    char hosts[PKI_HOSTS_SIZE]; /* DNS names and addresses with commas between, for other programs; may be "". */
     int64_t not_before_s, not_after_s;
 };
 
@@ -31,15 +30,13 @@ X509 *pki_ca_new(const char *name, EVP_PKEY *key, int64_t from_s, int64_t until_
 /* A leaf for 'key' with a random serial, signed by 'ca' with 'ca_key'. 's' is checked: -EINVAL texts name the field. */
 X509 *pki_cert_new(const struct pki_subject *s, EVP_PKEY *key, X509 *ca, EVP_PKEY *ca_key, struct err *e) MUST_CHECK;
 
-/* The CRL of 'ca' with 'n' entries, made at 'now_s', to be replaced by 'until_s'. Its number is 'now_s'. */
 struct pki_crl_times {
-    int64_t now_s, until_s;
+    int64_t now_s, until_s; /* Made, and to be replaced by. */
 };
+
+/* The CRL of 'ca' with 'n' entries. Its number is times.now_s. NULL: no memory. */
 X509_CRL *pki_crl_new(X509 *ca, EVP_PKEY *ca_key, const struct pki_revoked *list, unsigned n,
                       struct pki_crl_times times) MUST_CHECK;
-
-/* The DNS names and addresses among the alternative names of 'cert' into s->hosts. */
-void pki_cert_hosts(X509 *cert, struct pki_subject *s);
 
 /* Is 'host' an address or a DNS name that may stand in a certificate? */
 bool pki_host_is_valid(const char *host);

@@ -21,6 +21,10 @@
     X(ACCEPT_LOSS, "accept-loss", NULL,                                                                               \
       "go on although it cannot be proven that no acknowledged write is lost; what may be lost is reported")          \
     X(YES, "yes", NULL, "do not ask for confirmation")                                                                \
+    X(DIR, "dir", "DIR", "directory of the CA, /etc/regent/pki unless given")                                         \
+    X(HOST, "host", "HOST", "host name or address to stand in the certificate; again, or several with commas")        \
+    X(ID, "id", "N", "Raft id of the manager; unless given, the next one that this CA never gave")                    \
+    X(DAYS, "days", "N", "how long it is valid: 397 days, a CA 3650, unless given")                                   \
     X(CONNECT, "connect", "ADDR",                                                                                     \
       "manager to talk to: HOST:PORT, or the path of its socket; several with commas; any member finds the leader")   \
     X(JSON, "json", NULL, "print JSON of a stable shape instead of text")                                             \
@@ -38,6 +42,8 @@ enum option {
 #define OPTIONS_GLOBAL (OPTION_BIT(CONNECT) | OPTION_BIT(JSON) | OPTION_BIT(HELP) | OPTION_BIT(MAN))
 
 #define OPTS_EVENTS (OPTION_BIT(FOLLOW) | OPTION_BIT(LAST))
+#define OPTS_ISSUE (OPTION_BIT(DIR) | OPTION_BIT(HOST) | OPTION_BIT(ID) | OPTION_BIT(DAYS))
+#define OPTS_RENEW (OPTION_BIT(DIR) | OPTION_BIT(DAYS))
 #define OPTS_FAILOVER (OPTION_BIT(TO) | OPTION_BIT(DRY_RUN) | OPTION_BIT(ACCEPT_LOSS) | OPTION_BIT(YES))
 
 /* X(function, words, arguments, least and most of them, options, summary, more for the man page) */
@@ -66,6 +72,20 @@ enum option {
       "The servers are examined first; nothing is written to one that is not understood.")                            \
     X(run_cluster_apply, "cluster apply", "FILE", 1, 1, 0, "change a declared cluster to what the file says", "")     \
     X(run_cluster_show, "cluster show", "CLUSTER", 1, 1, 0, "print the declaration as a cluster file", "")            \
+    X(run_pki_init, "pki init", "[NAME]", 0, 1, OPTS_RENEW, "make a CA for the certificates of a group",              \
+      "The pki commands need no manager. The directory gets ca.crt, ca.key, an empty crl.pem and an index; what is "  \
+      "issued lies beside them as NAME.crt and NAME.key. Moving the CA's key offline, rotation, revocation and the "  \
+      "use of another CA are told in docs/tls.md.")                                                                   \
+    X(run_pki_issue, "pki issue", "ROLE NAME", 2, 2, OPTS_ISSUE, "issue a key and a certificate",                     \
+      "ROLE is manager, agent or operator. Refused (exit code 5) when the name or the id has a current certificate.") \
+    X(run_pki_renew, "pki renew", "NAME", 1, 1, OPTS_RENEW, "issue a new key and certificate to a known name",        \
+      "Role, name, id and hosts stay. The old certificate is valid until its end, so nothing is interrupted; "        \
+      "revoke it by its serial number if its key may be known to others.")                                            \
+    X(run_pki_revoke, "pki revoke", "NAME", 1, 1, OPTION_BIT(DIR), "revoke what was issued to a name",                \
+      "With a serial number instead of a name, only that certificate. Then crl.pem has to reach the managers, "       \
+      "who end connections of what it names within seconds, without a restart.")                                      \
+    X(run_pki_show, "pki show", "", 0, 0, OPTION_BIT(DIR), "list what was issued, with the days left",                \
+      "Warns of what ends within 30 days.")                                                                           \
     X(run_version, "version", "", 0, 0, 0, "show the version of this program and of the manager it reaches", "")
 
 struct command;
@@ -78,6 +98,10 @@ struct cli {
     const char *connect; /* --connect, else REGENT_CONNECT, else CONNECT_DEFAULT */
     const char *to;
     uint64_t last; /* 0: all */
+    const char *dir;       /* NULL: not given, as with the next ones. */
+    const char *hosts[16]; /* Each perhaps several, with commas. */
+    unsigned hosts_n;
+    uint64_t id, days;
     bool json, follow, dry_run, accept_loss, yes;
 };
 

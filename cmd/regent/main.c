@@ -22,12 +22,27 @@ static enum client_code usage(const struct command *command, const char *format,
     return CLIENT_USAGE;
 }
 
+enum { DAYS_MAX = 36500 };
+
 /* Words on the line that are no options, in their order. */
 struct words {
     const char *list[5];
     unsigned n;
     unsigned options; /* Seen, as bits. */
 };
+
+static enum client_code take_number(uint64_t *to, const char *option, const char *value, uint64_t most)
+{
+    if (text_to_u64(value, to) && *to != 0 && *to <= most) return CLIENT_OK;
+    return usage(NULL, "--%s wants a number from 1 to %" PRIu64 ", not \"%s\"", option, most, value);
+}
+
+static enum client_code take_host(struct cli *cli, const char *value)
+{
+    if (cli->hosts_n == ARRAY_LEN(cli->hosts)) return usage(NULL, "--host: that many at most: %u", cli->hosts_n);
+    cli->hosts[cli->hosts_n++] = value;
+    return CLIENT_OK;
+}
 
 static enum client_code take_option(struct cli *cli, enum option option, const char *value)
 {
@@ -39,6 +54,10 @@ static enum client_code take_option(struct cli *cli, enum option option, const c
     case OPTION_JSON: cli->json = true; break;
     case OPTION_TO: cli->to = value; break;
     case OPTION_CONNECT: cli->connect = value; break;
+    case OPTION_DIR: cli->dir = value; break;
+    case OPTION_HOST: return take_host(cli, value);
+    case OPTION_ID: return take_number(&cli->id, "id", value, INT64_MAX);
+    case OPTION_DAYS: return take_number(&cli->days, "days", value, DAYS_MAX);
     case OPTION_LAST:
         if (!text_to_u64(value, &cli->last) || cli->last == 0)
             return usage(NULL, "--last wants a number of events, not \"%s\"", value);

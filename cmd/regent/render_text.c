@@ -85,9 +85,11 @@ static enum hue hue_of(const char *word)
 {
     static const char *const green[] = {"ok", "finished", "lossless"};
     static const char *const yellow[] = {"degraded", "paused", "stopped", "attention", "maintenance", "unknown", "new",
-                                         "too-many-connections", "running", "aborted", "not lossless", "failing_over"};
+                                         "too-many-connections", "running", "aborted", "not lossless", "failing_over",
+                                         "ends soon"};
     static const char *const red[] = {"stalled", "no_master", "quarantined", "down", "unreachable", "login-refused",
-                                      "failing", "unsupported", "broken", "read-only", "writable", "failed"};
+                                      "failing", "unsupported", "broken", "read-only", "writable", "failed",
+                                      "expired"};
     for (size_t i = 0; i < ARRAY_LEN(green); i++)
         if (strcmp(word, green[i]) == 0) return GREEN;
     for (size_t i = 0; i < ARRAY_LEN(yellow); i++)
