@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/base/bound.h"
+
 enum {
     FRAME_VERSION = 1,
     READER_SIZE_MIN = 4096,
@@ -58,7 +60,7 @@ int frame_header_read(struct frame_header *h, const uint8_t from[FRAME_HEADER_SI
     h->type = (uint16_t)get(from + 4, 2);
     h->flags = (uint16_t)get(from + 6, 2);
     h->request = get(from + 8, 8);
-    return h->body_size > FRAME_BODY_MAX ? -EMSGSIZE : 0;
+    return BOUND(frame_body, h->body_size > FRAME_BODY_MAX) ? -EMSGSIZE : 0;
 }
 
 void frame_reader_init(struct frame_reader *r)

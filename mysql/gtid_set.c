@@ -11,6 +11,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "lib/base/bound.h"
 #include "lib/base/text.h"
 #include "mysql/gtid.h"
 #include "mysql/gtid_scan.h"
@@ -120,7 +121,7 @@ static bool scan_tag(const char **s, char *tag)
 {
     unsigned n = 0;
     for (; is_tag_start(**s) || gtid_scan_is_digit(**s); (*s)++) {
-        if (n == GTID_TAG_SIZE - 1) return false;
+        if (BOUND(gtid_tag, n == GTID_TAG_SIZE - 1)) return false;
         char c = **s;
         tag[n++] = c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
     }

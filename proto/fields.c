@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/base/bound.h"
+
 void fields_fail(struct fields *f, int code, const char *name, const char *why)
 {
     if (f->code != 0) return;
@@ -39,7 +41,7 @@ bool fields_message(struct fields *f, const char *name, const ProtobufCMessage *
 void fields_text(struct fields *f, const char *name, const ProtobufCBinaryData *from, char *to, size_t size)
 {
     if (from->len == 0) return;
-    if (from->len >= size) {
+    if (BOUND(text_field, from->len >= size)) {
         fields_fail(f, -EPROTO, name, "is too long");
         return;
     }

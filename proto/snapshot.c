@@ -9,6 +9,7 @@
 #include <zlib.h>
 
 #include "fsm/apply.h"
+#include "lib/base/bound.h"
 #include "proto/convert.h"
 #include "proto/snapshot_record.h"
 
@@ -124,7 +125,7 @@ static void read_records(struct snapshot_reader *r, const uint8_t *data, size_t 
     while (size > 0 && r->f.code == 0) {
         size_t length = size < LENGTH_SIZE ? size : get_u32(data);
 
-        if (size < LENGTH_SIZE || length > size - LENGTH_SIZE) {
+        if (size < LENGTH_SIZE || BOUND(snapshot_record, length > size - LENGTH_SIZE)) {
             fields_fail(&r->f, -EPROTO, "a record", "is cut off");
             return;
         }

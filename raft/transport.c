@@ -14,6 +14,7 @@
 #include <sys/socket.h>
 #include <uv.h>
 
+#include "lib/base/bound.h"
 #include "lib/log.h"
 
 enum { HANDSHAKE_SIZE_MAX = HANDSHAKE_FIXED_SIZE + HANDSHAKE_ADDRESS_MAX };
@@ -57,7 +58,7 @@ size_t handshake_write(uint8_t *to, const struct handshake *h)
 size_t handshake_size(const uint8_t from[HANDSHAKE_FIXED_SIZE])
 {
     size_t n = (size_t)(from[24] | (unsigned)from[25] << 8);
-    return n >= 1 && n <= HANDSHAKE_ADDRESS_MAX ? HANDSHAKE_FIXED_SIZE + n : 0;
+    return n >= 1 && !BOUND(handshake_address, n > HANDSHAKE_ADDRESS_MAX) ? HANDSHAKE_FIXED_SIZE + n : 0;
 }
 
 bool handshake_read(struct handshake *h, const uint8_t *from, size_t size)
