@@ -5,6 +5,7 @@
 #   make CC=clang   with clang
 #   make B=DIR      build into DIR
 #   make test       unit, golden, integration on real servers, tidy; `make test-full` also release and clang builds, bench
+#   make fuzz T=60, fuzz-selftest, fuzz-corpus     libFuzzer on every decoder (tests/fuzz)
 #   make demo       the main job, live (README.md); make bench-failover [SCENARIO=...] [RUNS=n]
 
 SAN ?=

@@ -20,7 +20,7 @@ struct fuzz_life {
 static inline void fuzz_life_put(struct fuzz_life *l, enum fsm_command_kind kind)
 {
     l->command.kind = kind;
-    l->command.id = (struct fsm_request_id){7, ++l->seq};
+    l->command.id = (struct fsm_request_id){.client = 7, .seq = ++l->seq};
     l->command.time.us = (int64_t)l->seq * 1000;
     l->put(&l->command);
     l->command = (struct fsm_command){0};

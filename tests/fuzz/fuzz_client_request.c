@@ -53,7 +53,7 @@ static void seed(void)
     size_t n;
 
     for (unsigned op = CLIENT_none + 1; op < CLIENT_OPS_N; op++) {
-        r = (struct client_request){.op = (enum client_op)op, .id = {UINT64_MAX, op}, .number = 300};
+        r = (struct client_request){.op = (enum client_op)op, .id = {.client = UINT64_MAX, .seq = op}, .number = 300};
         r.follow = r.stale_ok = op % 2 == 0;
         r.dry_run = r.accept_loss = op % 2 == 1;
         (void)TEXT_COPY(r.cluster, "shop");

@@ -23,9 +23,17 @@ static bool step_texts_end(const struct fsm_cmd_plan_step *c)
     return FUZZ_IS_TEXT(c->target) && FUZZ_IS_TEXT(c->reason) && FUZZ_IS_TEXT(c->evidence);
 }
 
+static bool member_texts_end(const struct fsm_cmd_member *c)
+{
+    for (unsigned i = 0; i < FSM_MEMBERS_MAX; i++) {
+        if (!FUZZ_IS_TEXT(c->members[i].name) || !FUZZ_IS_TEXT(c->members[i].address)) return false;
+    }
+    return FUZZ_IS_TEXT(c->name) && FUZZ_IS_TEXT(c->address) && FUZZ_IS_TEXT(c->reason);
+}
+
 static bool texts_end(const struct fsm_command *c)
 {
-    switch (c->kind) {
+    switch ((int)c->kind) { /* As a number: a new kind need not be listed here before it has texts. */
     case CMD_CLUSTER_SET: return spec_texts_end(&c->u.cluster_set.spec);
     case CMD_SERVER_STATE:
         return FUZZ_IS_TEXT(c->u.server_state.cluster) && FUZZ_IS_TEXT(c->u.server_state.server) &&
@@ -42,9 +50,10 @@ static bool texts_end(const struct fsm_command *c)
     case CMD_REIGN_PROOF:
         return FUZZ_IS_TEXT(c->u.reign_proof.cluster) && FUZZ_IS_TEXT(c->u.reign_proof.since) &&
                FUZZ_IS_TEXT(c->u.reign_proof.reason);
-    case CMD_NONE: break;
+    case CMD_MEMBER: return member_texts_end(&c->u.member);
+    case CMD_TOKEN: return FUZZ_IS_TEXT(c->u.token.name) && FUZZ_IS_TEXT(c->u.token.address);
+    default: return c->kind != CMD_NONE;
     }
-    return false;
 }
 
 static bool run(const uint8_t *data, size_t size)

@@ -115,7 +115,7 @@ static void seed_stream(uint8_t pieces_n, enum frame_protocol protocol, unsigned
     frame_preamble(bytes + n, protocol);
     n += FRAME_PREAMBLE_SIZE;
     for (unsigned i = 0; i < frames_n; i++) {
-        const struct frame_header h = {.body_size = body_size, .type = (uint16_t)(i + 1), .flags = 0, .request = 77 + i};
+        const struct frame_header h = {.body_size = body_size, .type = (uint16_t)(i + 1), .request = 77 + i};
 
         frame_header_write(bytes + n, &h);
         n += FRAME_HEADER_SIZE;
