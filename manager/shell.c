@@ -247,15 +247,12 @@ int shell_bootstrap(const struct config *config, struct err *e)
 {
     struct raft_node_config node;
     struct raft_node_member members[CONFIG_GROUP_MAX];
-    char group[ERR_TEXT_SIZE];
-    struct text name = TEXT_ON(group);
     memset(members, 0, sizeof members);
     fill_node_config(config, &node);
     for (unsigned i = 0; i < config->group_n; i++) {
         members[i].id = i + 1;
         TEXT_COPY(members[i].name, config->group[i].name);
         TEXT_COPY(members[i].address, config->group[i].address);
-        text_addf(&name, "%s=%s;", config->group[i].name, config->group[i].address);
     }
-    return raft_node_bootstrap(&node, members, config->group_n, group, e);
+    return raft_node_bootstrap(&node, members, config->group_n, config->group[0].name, e);
 }

@@ -132,6 +132,86 @@ static int bootstrap_locked(const struct raft_node_config *config, const struct 
     return rc;
 }
 
+/* Who 'identity' is, checked. */
+static int fill_identity(const struct raft_node_config *config, const struct raft_node_identity *from,
+                         struct storage_identity *who, struct err *e)
+{
+    memset(who, 0, sizeof *who);
+    int rc = check_members(config, from->members, from->members_n, e);
+    if (rc != 0) return rc;
+    if (!is_line_text(from->group_name, true) || !TEXT_COPY(who->group_name, from->group_name)) {
+        return err_set(e, -EINVAL, "the group's name must be 1 to 63 printable characters");
+    }
+    who->id = config->id;
+    who->group_id = from->group_id;
+    (void)TEXT_COPY(who->address, config->address);
+    memcpy(who->members, from->members, from->members_n * sizeof *from->members);
+    who->members_n = from->members_n;
+    return 0;
+}
+
+/* An empty raft/, then 'node': what lies between a crash and the next try is removed by the next try. */
+static int join_locked(const struct raft_node_config *config, const struct storage_identity *who, struct err *e)
+{
+    char dir[STORAGE_PATH_MAX];
+    int rc = storage_path(dir, config->data_dir, "raft", e);
+    if (rc != 0) return rc;
+    (void)rmdir(dir); /* Empty: of an interrupted join. Not empty: the check tells. */
+    rc = storage_check_empty(config->data_dir, e);
+    if (rc != 0) return rc;
+    if (mkdir(dir, 0700) != 0) return err_errno(e, -errno, "create %s", dir);
+    return storage_save(config->data_dir, who, e);
+}
+
+int raft_node_join(const struct raft_node_config *config, const struct raft_node_identity *identity, struct err *e)
+{
+    struct storage_identity who;
+    int rc = fill_identity(config, identity, &who, e);
+    if (rc == 0) rc = file_make_dirs(config->data_dir, 0700, e);
+    if (rc != 0) return rc;
+    who.joining = true;
+    int fd = storage_lock(config->data_dir, e);
+    if (fd < 0) return fd;
+    rc = join_locked(config, &who, e);
+    close(fd);
+    return rc;
+}
+
+int raft_node_identity(const char *data_dir, struct raft_node_identity *out, struct err *e)
+{
+    struct storage_identity who;
+    memset(out, 0, sizeof *out);
+    int rc = storage_read(data_dir, &who, e);
+    if (rc != 0) return rc;
+    (void)TEXT_COPY(out->group_name, who.group_name);
+    out->group_id = who.group_id;
+    out->id = who.id;
+    (void)TEXT_COPY(out->address, who.address);
+    memcpy(out->members, who.members, sizeof out->members);
+    out->members_n = who.members_n;
+    return 0;
+}
+
+int raft_node_move(const struct raft_node_config *config, struct err *e)
+{
+    struct storage_identity who;
+    int fd = storage_lock(config->data_dir, e);
+    if (fd < 0) return fd;
+    int rc = storage_read(config->data_dir, &who, e);
+    if (rc == 0 && (who.id != config->id || !is_line_text(config->address, false))) {
+        rc = err_set(e, -EPERM, "data_dir %s belongs to node %" PRIu64, config->data_dir, who.id);
+    }
+    if (rc == 0) {
+        (void)TEXT_COPY(who.address, config->address);
+        for (unsigned i = 0; i < who.members_n; i++) {
+            if (who.members[i].id == who.id) (void)TEXT_COPY(who.members[i].address, config->address);
+        }
+        rc = storage_save(config->data_dir, &who, e);
+    }
+    close(fd);
+    return rc;
+}
+
 int raft_node_bootstrap(const struct raft_node_config *config, const struct raft_node_member *members, unsigned n,
                         const char *group_name, struct err *e)
 {

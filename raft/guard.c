@@ -87,9 +87,43 @@ static bool is_leader_silent(struct guard *g)
     return g->io.time(&g->io) >= r->election_timer_start + r->election_timeout - g->heartbeat_ms;
 }
 
+/* Notes the contact: in the entry of 'id', else in an unused one, else in the oldest. */
+static void note_contact(struct guard *g, raft_id id)
+{
+    struct guard_contact *to = &g->contacts[0];
+    for (struct guard_contact *c = g->contacts; c < g->contacts + GUARD_PEERS_MAX && to->id != id; c++) {
+        if (c->id == id || c->at < to->at) to = c;
+    }
+    *to = (struct guard_contact){id, g->io.time(&g->io)};
+}
+
+int64_t guard_contact_ms(struct guard *g, raft_id id)
+{
+    for (const struct guard_contact *c = g->contacts; c < g->contacts + GUARD_PEERS_MAX; c++) {
+        if (c->id == id && id != 0) return (int64_t)(g->io.time(&g->io) - c->at);
+    }
+    return -1;
+}
+
+/* guard.h says why. What is cut lies in the same batch, which is freed as a whole. */
+static void cut_before_configuration(struct raft_append_entries *m)
+{
+    for (unsigned i = 1; i < m->n_entries; i++) {
+        if (m->entries[i].type != RAFT_CHANGE) continue;
+        m->n_entries = i;
+        return;
+    }
+}
+
 static void on_recv(struct raft_io *io, struct raft_message *m)
 {
     struct guard *g = guard_of(io);
+    if (!g->closing && g->is_removed != NULL && g->is_removed(g->arg, m->server_id)) {
+        drop_message(m);
+        return;
+    }
+    note_contact(g, m->server_id);
+    if (m->type == RAFT_APPEND_ENTRIES) cut_before_configuration(&m->append_entries);
     bool unsafe_snapshot = m->type == RAFT_INSTALL_SNAPSHOT && RAFT_COMPAT_SNAPSHOT_BUSY(g->raft);
     if (!g->closing && (guard_failed(g) || unsafe_snapshot)) {
         drop_message(m);

@@ -8,6 +8,10 @@
  * It also drops an InstallSnapshot that comes while a snapshot is being taken (legacy.c takeSnapshotCb would follow a
  * null pointer) or installed (libraft would leak it); the leader sends it again.
  *
+ * It cuts a received batch of entries before each configuration in it: libraft notes the index of the batch's first new
+ * entry for every configuration (replication.c, replicationAppend), so it would never take that one for committed,
+ * never allow another change, and put a stale configuration into its snapshots. The leader sends the rest again.
+ *
  * And it keeps time better than libraft does; safety does not rest on any of this.
  * - Commands after an idle time: at a tick, libraft takes a peer that did not answer since the last tick for lost,
  *   sends it entries only once per heartbeat from then on, and sends no heartbeat when it sent an entry just before. A
@@ -24,7 +28,13 @@
 
 #include "raft/compat.h"
 
-enum { GUARD_TICK_MS = 20 };
+enum { GUARD_TICK_MS = 20, GUARD_PEERS_MAX = 16 };
+
+/* When the last message of a peer came. */
+struct guard_contact {
+    raft_id id; /* 0: unused. */
+    raft_time at;
+};
 
 struct guard {
     struct raft_io io;    /* What libraft uses. */
@@ -42,7 +52,9 @@ struct guard {
     atomic_bool trace_failed; /* Set by the tracer, maybe on a worker thread, after trace_text. */
     char text[300];           /* The first failure. */
     char trace_text[200];
+    struct guard_contact contacts[GUARD_PEERS_MAX];
     void *arg;
+    bool (*is_removed)(void *arg, uint64_t id); /* Messages of these are dropped. NULL: none. */
     void (*on_tick)(void *arg); /* Each GUARD_TICK_MS, also when failed; only records and wakes. */
 };
 
@@ -55,6 +67,9 @@ void guard_wrap(struct guard *g, struct raft *raft, unsigned heartbeat_ms);
  * so that they do not split the vote. With pre-vote a false alarm changes nothing: the others, who hear the leader,
  * refuse. */
 void guard_peer_lost(struct guard *g, raft_id id);
+
+/* Milliseconds since the last message of 'id' came; -1: none came yet. */
+int64_t guard_contact_ms(struct guard *g, raft_id id);
 
 /* True when the disk failed; g->text says how. Loop thread. */
 bool guard_failed(struct guard *g);

@@ -19,8 +19,9 @@ enum {
     CONNECT_RETRY_MS = 100,
     DISK_RETRY_MS = 500,
     INSTALL_SNAPSHOT_TIMEOUT_MS = 5000, /* libraft's 30 s would delay a follower whose first copy was dropped. */
-    CATCH_UP_ROUNDS = 20,
-    CATCH_UP_ROUND_MS = 10000,
+    CATCH_UP_ROUNDS = 10,
+    CATCH_UP_ROUND_MS = 5000,
+    CHANGE_MS = CATCH_UP_ROUNDS * CATCH_UP_ROUND_MS + 10000, /* Then libraft has forgotten the change. */
 };
 
 /* Committed and not yet given to the hooks; bounded by what libraft itself holds in its log. */
@@ -61,8 +62,20 @@ struct barriers {
 
 struct transfer {
     struct raft_transfer req;
-    bool flying, finished;
-    uint64_t target; /* 0: any. */
+    bool flying, finished; /* Asked for; over. */
+    bool draining;         /* Nothing is proposed any more; libraft is asked when the target has everything. */
+    uint64_t target;
+    uint64_t since_ms;     /* uv_now(). */
+    raft_node_done_fn *done;
+    void *arg;
+};
+
+/* One change of the configuration at a time. libraft keeps a pointer to 'req', also after some failures. */
+struct change {
+    struct raft_change req;
+    bool flying, finished, confirming; /* Asked of libraft; told by it; its barrier flies. */
+    int status;
+    uint64_t since_ms; /* uv_now(). */
     raft_node_done_fn *done;
     void *arg;
 };
@@ -88,6 +101,7 @@ struct raft_node {
     struct proposal *finished, **finished_tail;
     struct barriers barriers;
     struct transfer transfer;
+    struct change change;
 
     uint64_t established_term, establishing_term; /* 0: none. */
     enum raft_state seen_state;                   /* What the last wake was for. */
@@ -113,5 +127,17 @@ void node_deliver_commits(struct raft_node *node);
 void node_deliver_done(struct raft_node *node);
 /* At the end of closing: tells all that is outstanding -EIO and frees the queues. */
 void node_drain(struct raft_node *node);
+
+/* node_members.c */
+/* Each tick: asks libraft for the hand-over once the target has everything. */
+void node_transfer_tick(struct raft_node *node);
+/* Calls the hand-over's 'done' when it is over. */
+void node_deliver_transfer(struct raft_node *node);
+/* Each tick: ends a change that libraft has forgotten, notes that a joined node has its log. */
+void node_members_tick(struct raft_node *node);
+/* Calls the change's 'done' when it is over. */
+void node_deliver_change(struct raft_node *node);
+/* At the end of closing. */
+void node_drain_change(struct raft_node *node);
 
 #endif

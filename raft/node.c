@@ -73,6 +73,8 @@ static void on_tick(void *arg)
     /* A barrier or a configuration was applied: no hook hears of it, but the index moved on. */
     bool moved = node->commits == NULL && node->applied_index != raft_last_applied(&node->raft);
     check_disk(node);
+    node_members_tick(node);
+    node_transfer_tick(node);
     on_step(&node->raft);
     if (want_barrier || moved || guard_failed(&node->guard)) node_wake(node);
 }
@@ -273,6 +275,26 @@ static void set_options(struct raft_node *node)
     RAFT_COMPAT_STEP_CB(r) = on_step;
 }
 
+static void on_removed(void *arg, uint64_t id)
+{
+    struct raft_node *node = arg;
+    node_fail(node, "this manager (id %" PRIu64 ") is removed from the group, as member %" PRIu64 " says: its data_dir "
+              "%s is of no more use; to take the host in again, move that directory away and join with a new token",
+              node->config.id, id, node->data_dir);
+}
+
+static bool address_of(void *arg, uint64_t id, char *address)
+{
+    const struct raft_node *node = arg;
+    return node->hooks.address_of != NULL && node->hooks.address_of(node->hooks.arg, id, address);
+}
+
+static bool is_removed(void *arg, uint64_t id)
+{
+    const struct raft_node *node = arg;
+    return node->hooks.is_removed != NULL && node->hooks.is_removed(node->hooks.arg, id);
+}
+
 /* raft_uv and libraft over it, not started. On failure nothing is left open. */
 static int open_raft(struct raft_node *node, struct err *e)
 {
@@ -283,6 +305,9 @@ static int open_raft(struct raft_node *node, struct err *e)
     uv_update_time(node->loop);
     transport_init(&node->transport, node->loop, node->identity.group_id);
     node->transport.on_lost = on_peer_lost;
+    node->transport.on_removed = on_removed;
+    node->transport.is_removed = is_removed;
+    node->transport.address_of = address_of;
     node->transport.arg = node;
     rv = raft_uv_init(io, node->loop, dir, &node->transport.raft);
     if (rv != 0) return storage_raft_error(node->data_dir, rv, io->errmsg, e);
@@ -292,6 +317,7 @@ static int open_raft(struct raft_node *node, struct err *e)
     raft_uv_set_disk_retry(io, DISK_RETRY_MS);
     node->guard.arg = node;
     node->guard.on_tick = on_tick;
+    node->guard.is_removed = is_removed;
     guard_wrap(&node->guard, &node->raft, node->config.heartbeat_ms);
     node_fsm_init(node);
     rv = raft_init(&node->raft, io, &node->fsm, node->config.id, node->config.address);
@@ -307,7 +333,7 @@ static int start_raft(struct raft_node *node, struct err *e)
     int rv = raft_start(&node->raft);
     if (rv != 0) return storage_raft_error(node->data_dir, rv, raft_errmsg(&node->raft), e);
     if (guard_failed(&node->guard)) return storage_raft_error(node->data_dir, RAFT_IOERR, node->guard.text, e);
-    if (node->raft.configuration.n == 0) {
+    if (node->raft.configuration.n == 0 && !node->identity.joining) {
         return storage_raft_error(node->data_dir, RAFT_CORRUPT, "its raft/ holds no log, which it had once", e);
     }
     if (node->guard.io.capacity == 0) {

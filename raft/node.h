@@ -37,7 +37,14 @@ struct raft_node_hooks {
     /* Something changed that raft_node_run() should deal with: the shell makes sure that it is called this turn (or the
      * next, without sleeping in between). Also called within raft_node_start(). */
     void (*wake)(void *arg);
-    /* The node can not go on (corrupt log, disk failure): the process must end with this text. */
+    /* Who was a member and is none any more: their connections and messages are refused. Must be sure: false for an id
+     * that is not known. Optional. Only reads. */
+    bool (*is_removed)(void *arg, uint64_t id);
+    /* Where 'id' listens, when that is known better than by libraft's configuration, which keeps the address with which
+     * a member was added. False: use that one. Optional. Only reads. */
+    bool (*address_of)(void *arg, uint64_t id, char address[128]);
+    /* The node can not go on (corrupt log, disk failure, removed from the group): the process must end with this
+     * text. */
     void (*fatal)(void *arg, const char *text);
 };
 
@@ -57,6 +64,29 @@ struct raft_node_config {
  * anything else; -EBUSY in use; -EINVAL the list has no such node, or a bad entry; -ENOSPC. Runs a loop of its own. */
 int raft_node_bootstrap(const struct raft_node_config *config, const struct raft_node_member *members, unsigned n,
                         const char *group_name, struct err *e) MUST_CHECK;
+
+/* Who a data directory belongs to. */
+struct raft_node_identity {
+    char group_name[64];
+    uint64_t group_id;
+    uint64_t id;
+    char address[128];
+    unsigned members_n;
+    struct raft_node_member members[RAFT_NODE_MEMBERS_MAX]; /* As of bootstrap or join. */
+};
+
+/* Reads it without a lock. Returns 0; -ENOENT nobody's; -EBADMSG damaged. */
+int raft_node_identity(const char *data_dir, struct raft_node_identity *out, struct err *e) MUST_CHECK;
+
+/* Makes an empty data directory (created when missing) that of a node that joined the group of 'identity', whose
+ * members contain the node itself. raft_node_start() will then wait for the group's leader. Returns 0; -EEXIST and
+ * others as raft_node_bootstrap(). Files named "join..." in it are left alone: they belong to the caller. */
+int raft_node_join(const struct raft_node_config *config, const struct raft_node_identity *identity,
+                   struct err *e) MUST_CHECK;
+
+/* The node, which does not run, will listen at config->address from now on. Returns 0; -EBUSY it runs; -EPERM it is
+ * another node. */
+int raft_node_move(const struct raft_node_config *config, struct err *e) MUST_CHECK;
 
 /* Opens the data directory, checks that it belongs to this node, and starts. Each failure has one clear text and code
  * in 'e': not bootstrapped (-ENOENT), of another node (-EPERM), in use (-EBUSY), corrupt (-EBADMSG: wipe and re-add
@@ -109,10 +139,38 @@ struct raft_node_status {
 /* Fills 'out' as of now. Cheap; the loop thread, any time between raft_node_start() and raft_node_stop(). */
 void raft_node_status(const struct raft_node *node, struct raft_node_status *out);
 
-/* Asks for an orderly hand-over of leadership to 'id' (0: libraft chooses). 'done' gets 0 when another node is leader
- * (that one, when 'id' was given), -ETIMEDOUT when not. Proposals get -ENOTCONN meanwhile. Returns 0; -ENOTCONN not
- * leader; -EBUSY one is under way; -EINVAL no such voter, or this node itself; -EAGAIN. */
+/* Asks for an orderly hand-over of leadership to 'id' (0: the voter that answered and has most of the log). 'done' gets
+ * 0 when another node is leader (that one, when 'id' was given), -ETIMEDOUT when not, after at most three election
+ * timeouts. Proposals get -ENOTCONN meanwhile. Returns 0; -ENOTCONN not leader; -EBUSY one, or a change, is under way;
+ * -EINVAL no such voter, or this node itself; -EAGAIN. */
 int raft_node_transfer(struct raft_node *node, uint64_t id, raft_node_done_fn *done, void *arg) MUST_CHECK;
+
+enum raft_node_member_role { RAFT_NODE_SPARE, RAFT_NODE_STANDBY, RAFT_NODE_VOTER };
+
+/* A server of the current configuration, also one that is not committed yet. */
+struct raft_node_peer {
+    uint64_t id;
+    enum raft_node_member_role role;
+    char address[128];    /* With which it was added. */
+    uint64_t match_index; /* Leader: what it has for sure. Else 0. */
+    int64_t contact_ms;   /* Since the last message of it came; 0: this node; -1: none came yet. */
+};
+
+/* Fills 'out' (RAFT_NODE_MEMBERS_MAX entries) with the whole configuration. Returns how many. '*settled' is true when
+ * that configuration is committed and no change is under way. */
+unsigned raft_node_peers(const struct raft_node *node, struct raft_node_peer *out, bool *settled);
+
+/* One change of the configuration. ADD: as a spare, to which nothing is sent. STANDBY: gets the log, does not vote;
+ * also what demotes a voter. VOTER: a standby that has caught up; libraft waits for that, within bounds. REMOVE. */
+enum raft_node_change { RAFT_NODE_ADD, RAFT_NODE_TO_STANDBY, RAFT_NODE_TO_VOTER, RAFT_NODE_REMOVE };
+
+/* Asks for one change; 'address' is for ADD. 'done' gets 0 when it is committed, and with it a barrier behind it, so
+ * that each other member sees it committed before it sees the next one (libraft forgets all but the last of two);
+ * -ETIMEDOUT: the member does not catch up, nothing was changed; -EIO: unknown, look at raft_node_peers(). Returns 0;
+ * -ENOTCONN not an established leader; -EBUSY another change or a transfer is under way; -EINVAL there is no such
+ * member, or it is that already, or it is this node (hand over first); -ENOSPC the configuration is full; -EAGAIN. */
+int raft_node_change(struct raft_node *node, const struct raft_node_peer *what, enum raft_node_change change,
+                     raft_node_done_fn *done, void *arg) MUST_CHECK;
 
 /* Closes everything. Outstanding 'done' functions get -EIO, then 'closed' runs once on the loop when the last handle is
  * gone, the directory is unlocked and 'node' is freed. No hook is called any more. May be called from a hook or a

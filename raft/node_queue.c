@@ -170,7 +170,8 @@ static void on_applied(struct raft_apply *req, int status, void *result)
 
 static bool can_propose(struct raft_node *node)
 {
-    return !node->closing && node->failure[0] == '\0' && raft_state(&node->raft) == RAFT_LEADER;
+    return !node->closing && node->failure[0] == '\0' && raft_state(&node->raft) == RAFT_LEADER &&
+           !node->transfer.draining;
 }
 
 /* Gives the framed command to libraft. Returns 0 when 'done' will run, else as raft_node_propose(). */
@@ -314,52 +315,12 @@ static void deliver_proposals(struct raft_node *node)
     }
 }
 
-static void on_transferred(struct raft_transfer *req)
-{
-    struct raft_node *node = req->data;
-    node->transfer.flying = false;
-    node->transfer.finished = true;
-    node_wake(node);
-}
-
-int raft_node_transfer(struct raft_node *node, uint64_t id, raft_node_done_fn *done, void *arg)
-{
-    struct transfer *t = &node->transfer;
-    if (!can_propose(node)) return -ENOTCONN;
-    if (t->flying || t->finished) return -EBUSY;
-    t->target = id;
-    t->done = done;
-    t->arg = arg;
-    t->req.data = node;
-    t->flying = true;
-    int rv = raft_transfer(&node->raft, &t->req, id, on_transferred);
-    if (rv != 0) t->flying = false;
-    switch (rv) {
-    case 0: return 0;
-    case RAFT_NOTLEADER: return -ENOTCONN;
-    case RAFT_BADID:
-    case RAFT_NOTFOUND: return -EINVAL;
-    default: return -EAGAIN;
-    }
-}
-
-static void deliver_transfer(struct raft_node *node)
-{
-    struct transfer *t = &node->transfer;
-    raft_id leader = 0;
-    const char *address = NULL;
-    if (!t->finished) return;
-    t->finished = false;
-    if (!node->closing) raft_leader(&node->raft, &leader, &address);
-    bool moved = leader != 0 && leader != node->config.id && (t->target == 0 || leader == t->target);
-    t->done(t->arg, node->closing ? -EIO : moved ? 0 : -ETIMEDOUT, 0);
-}
-
 void node_deliver_done(struct raft_node *node)
 {
     deliver_proposals(node);
     deliver_barrier(node);
-    deliver_transfer(node);
+    node_deliver_transfer(node);
+    node_deliver_change(node);
 }
 
 void node_drain(struct raft_node *node)
@@ -374,6 +335,7 @@ void node_drain(struct raft_node *node)
     node->barriers.finished = true;
     if (node->barriers.status == 0) node->barriers.status = -EIO;
     deliver_barrier(node);
-    deliver_transfer(node);
+    node_deliver_transfer(node);
+    node_drain_change(node);
     MUST(node->barriers.waiters_n == 0);
 }

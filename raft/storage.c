@@ -110,6 +110,8 @@ static bool parse_line(char *line, struct storage_identity *out)
     if (v != NULL) return text_to_u64(v, &out->id);
     v = line_value(line, "address");
     if (v != NULL) return TEXT_COPY(out->address, v);
+    v = line_value(line, "joining");
+    if (v != NULL) return out->joining = strcmp(v, "1") == 0;
     v = line_value(line, "member");
     if (v != NULL) return parse_member(line + (v - line), out);
     return false;
@@ -150,7 +152,7 @@ static int check_owner(const char *dir, uint64_t id, const char *address, const 
     return 0;
 }
 
-int storage_load(const char *dir, uint64_t id, const char *address, struct storage_identity *out, struct err *e)
+int storage_read(const char *dir, struct storage_identity *out, struct err *e)
 {
     char path[STORAGE_PATH_MAX];
     char *data = NULL;
@@ -169,7 +171,13 @@ int storage_load(const char *dir, uint64_t id, const char *address, struct stora
         return err_set(e, -EBADMSG, "%s is damaged: move %s away and re-add this node to the group under a new id",
                        path, dir);
     }
-    return check_owner(dir, id, address, out, e);
+    return 0;
+}
+
+int storage_load(const char *dir, uint64_t id, const char *address, struct storage_identity *out, struct err *e)
+{
+    int rc = storage_read(dir, out, e);
+    return rc == 0 ? check_owner(dir, id, address, out, e) : rc;
 }
 
 int storage_save(const char *dir, const struct storage_identity *identity, struct err *e)
@@ -180,6 +188,7 @@ int storage_save(const char *dir, const struct storage_identity *identity, struc
     if (rc != 0) return rc;
     text_addf(&t, "regent-node 1\ngroup_name %s\ngroup_id %016" PRIx64 "\nid %" PRIu64 "\naddress %s\n",
               identity->group_name, identity->group_id, identity->id, identity->address);
+    if (identity->joining) text_add(&t, "joining 1\n");
     for (unsigned i = 0; i < identity->members_n; i++) {
         const struct raft_node_member *m = &identity->members[i];
         text_addf(&t, "member %" PRIu64 " %s %s\n", m->id, m->address, m->name);
@@ -197,7 +206,7 @@ static bool is_ours_to_ignore(const char *name)
     for (size_t i = 0; i < ARRAY_LEN(names); i++) {
         if (strcmp(name, names[i]) == 0) return true;
     }
-    return false;
+    return strncmp(name, "join", 4) == 0; /* Of a join under way. */
 }
 
 static int found_text(const char *dir, bool node, bool raft, const char *other, struct err *e)

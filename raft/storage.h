@@ -13,8 +13,9 @@ struct storage_identity {
     uint64_t group_id; /* storage_group_id() of the first configuration; stays when members change. */
     uint64_t id;
     char address[128];
+    bool joining; /* Made by a join, and nothing of the group's log is on disk yet. */
     unsigned members_n;
-    struct raft_node_member members[RAFT_NODE_MEMBERS_MAX]; /* First configuration: gives names to ids. */
+    struct raft_node_member members[RAFT_NODE_MEMBERS_MAX]; /* As of bootstrap or join: gives names to ids. */
 };
 
 /* Hash of the group's name and first members; two groups that share addresses by mistake do not talk to each other. */
@@ -25,6 +26,9 @@ int storage_path(char *to, const char *dir, const char *name, struct err *e) MUS
 
 /* Locks the existing directory. Returns the fd (close it to unlock), -ENOENT (no such directory), -EBUSY (in use). */
 int storage_lock(const char *dir, struct err *e) MUST_CHECK;
+
+/* Reads DATA_DIR/node, whoever it is. Returns 0; -ENOENT not bootstrapped; -EBADMSG damaged. */
+int storage_read(const char *dir, struct storage_identity *out, struct err *e) MUST_CHECK;
 
 /* Reads DATA_DIR/node and checks that it is the node 'id' at 'address'. Returns 0; -ENOENT not bootstrapped, -EPERM of
  * another node, -EBADMSG damaged. Each text says what to do. */

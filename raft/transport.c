@@ -129,12 +129,15 @@ static void greet_finish(struct greet *g, const char *why)
     uv_close((uv_handle_t *)&g->timer, on_greet_timer_closed);
 }
 
+static const char REMOVED[] = "the caller is removed from the group: stop it, its data directory is of no more use";
+
 static const char *greet_check(const struct greet *g, const struct handshake *h)
 {
     const struct transport *t = g->t;
     if (t->accept_cb == NULL) return "this node is starting or stopping";
     if (h->wanted != t->id) return "the caller wants another node: check the addresses of the group";
     if (h->group != t->group) return "the caller belongs to another group: check name and members of the group";
+    if (t->is_removed != NULL && t->is_removed(t->arg, h->id)) return REMOVED;
     if (h->id == 0 || h->id == t->id) return "the caller has our own id or none: check the data directories";
     return NULL;
 }
@@ -145,6 +148,11 @@ static void greet_whole(struct greet *g)
     struct transport *t = g->t;
     uv_stream_t *stream = g->stream;
     const char *why = handshake_read(&h, g->buf, g->want) ? greet_check(g, &h) : "its address is no text";
+    if (why == REMOVED) {
+        char byte = TRANSPORT_REMOVED;
+        uv_buf_t buf = uv_buf_init(&byte, 1);
+        (void)uv_try_write(stream, &buf, 1); /* Lost: it asks again. */
+    }
     if (why != NULL) {
         greet_finish(g, why);
         return;

@@ -4,8 +4,8 @@
  * After the preamble of lib/frame.h (protocol FRAME_RAFT) the connecting side sends, little endian:
  *   u64 its id | u64 the id it wants to reach | u64 group id | u16 address length (1..127) | its address
  * The accepting side closes the connection when the wanted id or the group id is not its own, and after
- * TRANSPORT_DEADLINE_MS without a whole handshake. Nothing is answered; from then on the stream is libraft's, and
- * only the connecting side writes to it.
+ * TRANSPORT_DEADLINE_MS without a whole handshake. Only a removed member is answered, TRANSPORT_REMOVED; from then on
+ * the stream is libraft's, and only the connecting side writes to it.
  *
  * Streams that libraft gets lie in memory from malloc() (libraft frees them with its default heap, which is free()). */
 #ifndef REGENT_RAFT_TRANSPORT_H
@@ -18,6 +18,7 @@
 #include "raft/compat.h"
 
 enum {
+    TRANSPORT_REMOVED = 0x58,         /* Answered, before the end, to who is a member no more. */
     TRANSPORT_DEADLINE_MS = 2000,     /* Connect and handshake together; also for the accepting side. */
     TRANSPORT_USER_TIMEOUT_MS = 2000, /* Unacknowledged data for that long: reconnect, so that a healed net is used. */
     TRANSPORT_GREETS_MAX = 64,        /* Accepted connections without a whole handshake. */
@@ -57,6 +58,12 @@ struct transport {
     /* The other side has closed a connection that libraft has from us: its process ended, or it did not want us. Must
      * make libraft drop that connection. */
     void (*on_lost)(void *arg, uint64_t id);
+    /* Member 'id' says that this node is removed from the group. */
+    void (*on_removed)(void *arg, uint64_t id);
+    /* True: 'id' is removed from the group for sure, and is told so. NULL: nobody is. */
+    bool (*is_removed)(void *arg, uint64_t id);
+    /* Where 'id' listens, when that is known better than by libraft. NULL, or false: take libraft's. */
+    bool (*address_of)(void *arg, uint64_t id, char address[HANDSHAKE_ADDRESS_MAX + 1]);
     void *arg;
     uint64_t id, group;
     char address[HANDSHAKE_ADDRESS_MAX + 1];

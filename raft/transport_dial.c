@@ -96,7 +96,8 @@ static void on_link_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
 static void on_link_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 {
     const struct link *link = (const struct link *)stream;
-    (void)buf;
+    struct transport *t = link->t;
+    if (n > 0 && (uint8_t)buf->base[0] == TRANSPORT_REMOVED && !t->closing) t->on_removed(t->arg, link->id);
     if (n >= 0) return;
     (void)uv_read_stop(stream);
     /* libuv refuses writes after a read error (not after an end), and libraft would keep such a stream for ever: so
@@ -231,6 +232,7 @@ int transport_connect(struct raft_uv_transport *raft, struct raft_uv_connect *re
         free(link);
         return RAFT_NOCONNECTION;
     }
+    if (t->address_of != NULL) (void)t->address_of(t->arg, id, d->address);
     uv_tcp_t *tcp = &link->tcp;
     link->t = t;
     link->id = id;

@@ -33,7 +33,7 @@
 
 #define GROUP_NAME "unit"
 
-enum { MEMBERS_MAX = 3, WAIT_MS = 30000 };
+enum { MEMBERS_MAX = 5, WAIT_MS = 30000 };
 
 struct fixture;
 
@@ -51,6 +51,8 @@ struct member {
     unsigned applied_n, restores;
     uint64_t last_applied;
     char fatal[512];
+    uint64_t removed;      /* Bit i: this member knows that id i is removed. */
+    const char *moved[8]; /* By id: where it listens now, as this member knows; NULL: as configured. */
 };
 
 struct fixture {
@@ -125,6 +127,19 @@ static void hook_fatal(void *arg, const char *text)
     struct member *m = arg;
     assert_string_equal(m->fatal, "");
     (void)snprintf(m->fatal, sizeof m->fatal, "%s", text);
+}
+
+static bool hook_is_removed(void *arg, uint64_t id)
+{
+    return id < 64 && (((struct member *)arg)->removed >> id & 1) != 0;
+}
+
+static bool hook_address_of(void *arg, uint64_t id, char address[128])
+{
+    const struct member *m = arg;
+    if (id >= ARRAY_LEN(m->moved) || m->moved[id] == NULL) return false;
+    (void)snprintf(address, 128, "%s", m->moved[id]);
+    return true;
 }
 
 static void on_conn_closed(uv_handle_t *handle)
@@ -243,6 +258,8 @@ static int member_try_start(struct member *m, struct err *e)
         .snapshot = hook_snapshot,
         .restore = hook_restore,
         .wake = hook_wake,
+        .is_removed = hook_is_removed,
+        .address_of = hook_address_of,
         .fatal = hook_fatal,
     };
     memset(e, 0, sizeof *e);
@@ -340,6 +357,7 @@ static inline void fixture_propose(struct fixture *f, unsigned n)
 
 static bool same_history(const struct member *a, const struct member *b)
 {
+    if (a->history_size == 0 || b->history_size == 0) return a->history_size == b->history_size;
     return a->history_size == b->history_size && memcmp(a->history, b->history, a->history_size) == 0;
 }
 
