@@ -53,6 +53,7 @@ static inline bool fixture_is_unchanged(struct fixture *x)
 {
     x->before->index = x->state->index;
     x->before->dedup_n = x->state->dedup_n;
+    x->before->dedup_floor = x->state->dedup_floor;
     memcpy(x->before->dedup, x->state->dedup, sizeof(x->state->dedup));
     return memcmp(x->before, x->state, sizeof(*x->state)) == 0;
 }
