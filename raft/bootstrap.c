@@ -1,8 +1,8 @@
 /* The first configuration of a group, written once into an empty data directory.
  *
- * raft/ is made whole as raft.new/ and renamed; the file 'node' comes last and makes the directory a node's. A crash
- * before the rename leaves nothing that counts; one after it leaves raft/ without 'node', which the next bootstrap and
- * the next start report with what to do. */
+ * raft/ is made whole as raft.new/ and renamed, then comes the seal; the file 'node' comes last and makes the directory
+ * a node's. A crash before the rename leaves nothing that counts; one after it leaves raft/ without 'node', which the
+ * next bootstrap and the next start report with what to do. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -126,8 +126,10 @@ static int make_raft(const char *data_dir, const struct storage_identity *who, s
 
 static int bootstrap_locked(const struct raft_node_config *config, const struct storage_identity *who, struct err *e)
 {
+    struct seal_state sealed;
     int rc = storage_check_empty(config->data_dir, e);
     if (rc == 0) rc = make_raft(config->data_dir, who, e);
+    if (rc == 0) rc = preflight(config->data_dir, who->id, &sealed, e); /* Makes the seal. */
     if (rc == 0) rc = storage_save(config->data_dir, who, e); /* Its fsync of the directory covers the rename too. */
     return rc;
 }

@@ -6,6 +6,7 @@
  * never reported as written. What hangs in such an append leaks on purpose: the process ends. */
 #include "raft/guard.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -141,10 +142,18 @@ static int io_start(struct raft_io *io, unsigned msecs, raft_io_tick_cb tick, ra
     return g->inner.start(io, msecs, on_tick, on_recv);
 }
 
+/* The code of libraft for an error of the seal. */
+static int seal_code(int rc)
+{
+    if (rc == 0) return 0;
+    return rc == -ENOSPC ? RAFT_NOSPACE : RAFT_IOERR;
+}
+
 static int io_set_term(struct raft_io *io, raft_term term)
 {
     struct guard *g = guard_of(io);
     int rv = guard_failed(g) ? RAFT_IOERR : g->inner.set_term(io, term);
+    if (rv == 0) rv = seal_code(seal_vote(&g->seal, term, 0));
     if (rv != 0) fail(g, "write the term", rv);
     return rv;
 }
@@ -153,8 +162,28 @@ static int io_set_vote(struct raft_io *io, raft_id id)
 {
     struct guard *g = guard_of(io);
     int rv = guard_failed(g) ? RAFT_IOERR : g->inner.set_vote(io, id);
+    if (rv == 0) rv = seal_code(seal_vote(&g->seal, g->seal.state.term, id));
     if (rv != 0) fail(g, "write the vote", rv);
     return rv;
+}
+
+/* An append on its way to the disk, in place of libraft's request. */
+struct append {
+    struct raft_io_append req; /* First. */
+    struct guard *g;
+    struct raft_io_append *orig;
+    uint64_t index, term; /* Of its last entry. */
+    unsigned cuts;
+};
+
+static void on_append(struct raft_io_append *req, int status)
+{
+    struct append *a = (struct append *)req;
+    struct raft_io_append *orig = a->orig;
+    /* What was cut meanwhile is durable and gone. */
+    if (status == 0 && a->cuts == a->g->cuts) seal_raise(&a->g->seal, a->index, a->term);
+    free(a);
+    orig->cb(orig, status);
 }
 
 /* Never returns an error: libraft frees the entries twice when append or truncate fail. */
@@ -164,16 +193,34 @@ static int io_append(struct raft_io *io, struct raft_io_append *req, const struc
     struct guard *g = guard_of(io);
     req->cb = cb;
     if (guard_failed(g)) return 0;
-    int rv = g->inner.append(io, req, entries, n, cb);
-    if (rv != 0) fail(g, "append to the log", rv);
+    struct append *a = calloc(1, sizeof *a);
+    int rv = a == NULL ? RAFT_NOMEM : 0;
+    if (rv == 0) {
+        *a = (struct append){.g = g, .orig = req, .index = g->append_next + n - 1, .cuts = g->cuts};
+        a->term = entries[n - 1].term;
+        rv = g->inner.append(io, &a->req, entries, n, on_append);
+    }
+    if (rv == 0) {
+        g->append_next += n;
+        return 0;
+    }
+    free(a);
+    fail(g, "append to the log", rv);
     return 0;
 }
 
+/* libraft calls this before each append with its first index; mostly there is nothing to cut. */
 static int io_truncate(struct raft_io *io, raft_index index)
 {
     struct guard *g = guard_of(io);
     if (guard_failed(g)) return 0;
-    int rv = g->inner.truncate(io, index);
+    int rv = 0;
+    if (index != g->append_next) {
+        g->cuts++;
+        rv = seal_code(seal_lower(&g->seal, index));
+    }
+    g->append_next = index;
+    if (rv == 0) rv = g->inner.truncate(io, index);
     if (rv != 0) fail(g, "truncate the log", rv);
     return 0;
 }
@@ -238,8 +285,19 @@ static void on_snapshot_put(struct raft_io_snapshot_put *put, int status)
     struct guard *g = put->data;
     struct raft_io_snapshot_put *req = g->put_req;
     if (status != 0 && status != RAFT_CANCELED) fail(g, "write a snapshot", status);
+    if (status == 0 && g->install_index != 0) seal_raise(&g->seal, g->install_index, g->install_term);
+    g->install_index = 0;
     g->put_req = NULL;
     req->cb(req, status);
+}
+
+/* A snapshot of the leader replaces the whole log, which may have gone on with other entries. */
+static int begin_install(struct guard *g, const struct raft_snapshot *snapshot)
+{
+    g->cuts++;
+    g->install_index = snapshot->index;
+    g->install_term = snapshot->term;
+    return g->seal.state.index < snapshot->index ? 0 : seal_code(seal_lower(&g->seal, 0));
 }
 
 static int io_snapshot_put(struct raft_io *io, unsigned trailing, struct raft_io_snapshot_put *req,
@@ -248,10 +306,15 @@ static int io_snapshot_put(struct raft_io *io, unsigned trailing, struct raft_io
     struct guard *g = guard_of(io);
     if (guard_failed(g)) return RAFT_IOERR;
     MUST(g->put_req == NULL);
+    int rv = trailing == 0 ? begin_install(g, snapshot) : 0;
+    if (rv != 0) {
+        fail(g, "write a snapshot", rv);
+        return rv;
+    }
     g->put_req = req;
     g->put.data = g;
     req->cb = cb;
-    int rv = g->inner.snapshot_put(io, trailing, &g->put, snapshot, on_snapshot_put);
+    rv = g->inner.snapshot_put(io, trailing, &g->put, snapshot, on_snapshot_put);
     if (rv == 0) return 0;
     g->put_req = NULL;
     fail(g, "write a snapshot", rv);

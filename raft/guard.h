@@ -5,6 +5,8 @@
  * a timer with the wrong argument (uv_append.c: memory corruption after disk_retry). So each method of raft_io goes
  * through here: the first failure stops the node: nothing goes in or out any more, and the process ends with the text.
  *
+ * It keeps the seal (seal.h): a vote is in it before it is sent, the log's end before it is acknowledged.
+ *
  * It also drops an InstallSnapshot that comes while a snapshot is being taken (legacy.c takeSnapshotCb would follow a
  * null pointer) or installed (libraft would leak it); the leader sends it again.
  *
@@ -27,6 +29,7 @@
 #include <stdbool.h>
 
 #include "raft/compat.h"
+#include "raft/seal.h"
 
 enum { GUARD_TICK_MS = 20, GUARD_PEERS_MAX = 16 };
 
@@ -40,12 +43,16 @@ struct guard {
     struct raft_io io;    /* What libraft uses. */
     struct raft_io inner; /* The methods of raft_uv. */
     struct raft *raft;
+    struct seal seal;
+    uint64_t append_next; /* Index of the next entry that is appended. */
+    unsigned cuts;        /* Counts truncations and installed snapshots: appends from before raise no seal. */
     struct raft_tracer tracer;
     raft_io_tick_cb tick;
     unsigned ticks, heartbeat_ms;
     raft_io_recv_cb recv;
     struct raft_io_snapshot_put put;      /* Ours, in place of put_req: at most one snapshot is written at a time. */
     struct raft_io_snapshot_put *put_req; /* libraft's. */
+    uint64_t install_index, install_term; /* Of a leader's snapshot that is being written; 0: none is. */
     bool closing;
     bool failed;              /* Loop thread: nothing goes in or out. */
     atomic_bool trace_claimed;
@@ -58,8 +65,9 @@ struct guard {
     void (*on_tick)(void *arg); /* Each GUARD_TICK_MS, also when failed; only records and wakes. */
 };
 
-/* Wraps g->io between raft_uv_init() and raft_init(). 'g' must stay until libraft is closed. libraft's own heartbeat
- * timeout must be set to GUARD_TICK_MS: it is the least time between two messages to a peer that is taken for lost. */
+/* Wraps g->io between raft_uv_init() and raft_init(); g->seal is open. 'g' must stay until libraft is closed. libraft's
+ * own heartbeat timeout must be set to GUARD_TICK_MS: it is the least time between two messages to a peer that is taken
+ * for lost. */
 void guard_wrap(struct guard *g, struct raft *raft, unsigned heartbeat_ms);
 
 /* The connection to a peer has ended: makes libraft drop it and connect anew for its next message, and, when the peer

@@ -7,6 +7,7 @@
 #include "raft/compat.h"
 #include "raft/guard.h"
 #include "raft/node.h"
+#include "raft/preflight.h"
 #include "raft/storage.h"
 #include "raft/transport.h"
 

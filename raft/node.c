@@ -92,6 +92,7 @@ static void on_closer_closed(uv_handle_t *handle)
     void *arg = node->closed_arg;
     node_drain(node);
     raft_uv_close(&node->guard.io);
+    seal_close(&node->guard.seal);
     close(node->lock_fd);
     free(node);
     if (closed != NULL) closed(arg);
@@ -347,9 +348,20 @@ static int open_node(struct raft_node *node, struct err *e)
 {
     node->lock_fd = storage_lock(node->data_dir, e);
     if (node->lock_fd < 0) return node->lock_fd;
+    struct seal *seal = &node->guard.seal;
+    struct seal_state sealed;
     int rc = storage_load(node->data_dir, node->config.id, node->config.address, &node->identity, e);
-    if (rc == 0) rc = open_raft(node, e);
-    if (rc != 0) close(node->lock_fd);
+    if (rc == 0) rc = preflight(node->data_dir, node->config.id, &sealed, e);
+    if (rc == 0) rc = seal_open(seal, node->data_dir, &sealed, e);
+    if (rc != 0) {
+        close(node->lock_fd);
+        return rc;
+    }
+    rc = open_raft(node, e);
+    if (rc != 0) {
+        seal_close(seal);
+        close(node->lock_fd);
+    }
     return rc;
 }
 

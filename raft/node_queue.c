@@ -13,29 +13,7 @@
 #include <string.h>
 
 #include "raft/internal.h"
-
-enum { LENGTH_SIZE = 4 };
-
-static size_t padded_size(size_t size)
-{
-    return (LENGTH_SIZE + size + 7) & ~(size_t)7;
-}
-
-static void frame_command(uint8_t *to, size_t total, const void *data, size_t size)
-{
-    for (unsigned i = 0; i < LENGTH_SIZE; i++) to[i] = (uint8_t)(size >> (8 * i));
-    memcpy(to + LENGTH_SIZE, data, size);
-    memset(to + LENGTH_SIZE + size, 0, total - LENGTH_SIZE - size);
-}
-
-/* The command's size, or 0 when 'buf' was not made by frame_command(). */
-static size_t framed_size(const struct raft_buffer *buf)
-{
-    const uint8_t *from = buf->base;
-    if (buf->len < 8) return 0;
-    size_t size = from[0] | (size_t)from[1] << 8 | (size_t)from[2] << 16 | (size_t)from[3] << 24;
-    return size >= 1 && size <= RAFT_NODE_COMMAND_MAX && padded_size(size) == buf->len ? size : 0;
-}
+#include "raft/node_frame.h"
 
 static void commit_push(struct raft_node *node, struct commit *c)
 {
@@ -49,7 +27,7 @@ static int fsm_apply(struct raft_fsm *fsm, const struct raft_buffer *buf, void *
 {
     struct raft_node *node = fsm->data;
     uint64_t index = raft_last_applied(&node->raft) + 1;
-    size_t size = framed_size(buf);
+    size_t size = node_framed_size(buf->base, buf->len);
     *result = NULL;
     if (size == 0) {
         node_fail(node, "log entry %" PRIu64 " under %s is no command of Regent: move the directory away and re-add "
@@ -64,7 +42,7 @@ static int fsm_apply(struct raft_fsm *fsm, const struct raft_buffer *buf, void *
     c->index = index;
     c->snapshot = NULL;
     c->size = size;
-    memcpy(c->data, (const uint8_t *)buf->base + LENGTH_SIZE, size);
+    memcpy(c->data, (const uint8_t *)buf->base + NODE_FRAME_SIZE, size);
     commit_push(node, c);
     return 0;
 }
@@ -199,7 +177,7 @@ int raft_node_propose(struct raft_node *node, const void *data, size_t size, raf
     if (size == 0) return -EINVAL;
     if (!can_propose(node)) return -ENOTCONN;
     if (node->proposals_n >= RAFT_NODE_QUEUE_MAX) return -EAGAIN;
-    struct raft_buffer buf = {.len = padded_size(size)};
+    struct raft_buffer buf = {.len = node_padded_size(size)};
     struct proposal *p = calloc(1, sizeof *p);
     buf.base = raft_malloc(buf.len);
     if (p == NULL || buf.base == NULL) {
@@ -207,7 +185,7 @@ int raft_node_propose(struct raft_node *node, const void *data, size_t size, raf
         raft_free(buf.base);
         return -EAGAIN;
     }
-    frame_command(buf.base, buf.len, data, size);
+    node_frame(buf.base, data, size);
     p->node = node;
     p->done = done;
     p->arg = arg;

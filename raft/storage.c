@@ -142,7 +142,8 @@ static int check_owner(const char *dir, uint64_t id, const char *address, const 
 {
     if (have->id != id) {
         return err_set(e, -EPERM, "data_dir %s belongs to node %" PRIu64 " (%s), this configuration is node %" PRIu64
-                       " (%s): set data_dir to the directory of this node", dir, have->id, have->address, id, address);
+                       " (%s): set data_dir to the directory of this node; if that is lost, re-add this node to the "
+                       "group under a new id", dir, have->id, have->address, id, address);
     }
     if (strcmp(have->address, address) != 0) {
         return err_set(e, -EPERM, "data_dir %s belongs to node %" PRIu64 " at address %s, the configuration says %s: "
@@ -150,6 +151,13 @@ static int check_owner(const char *dir, uint64_t id, const char *address, const 
                        have->address, address);
     }
     return 0;
+}
+
+static bool has_raft(const char *dir)
+{
+    char path[STORAGE_PATH_MAX];
+    struct stat st;
+    return storage_path(path, dir, "raft", NULL) == 0 && stat(path, &st) == 0;
 }
 
 int storage_read(const char *dir, struct storage_identity *out, struct err *e)
@@ -160,6 +168,11 @@ int storage_read(const char *dir, struct storage_identity *out, struct err *e)
     int rc = storage_path(path, dir, "node", e);
     if (rc != 0) return rc;
     rc = file_read(path, IDENTITY_SIZE_MAX, &data, &size, e);
+    if (rc == -ENOENT && has_raft(dir)) {
+        return err_set(e, -EBADMSG, "data_dir %s has raft/ but no file 'node': it was lost, then move %s away and "
+                       "re-add this node to the group under a new id; or a bootstrap was interrupted and this node "
+                       "never ran, then empty the directory and bootstrap again", dir, dir);
+    }
     if (rc == -ENOENT) {
         return err_set(e, -ENOENT, "data_dir %s is not bootstrapped (it has no file 'node'): run 'regentd --bootstrap' "
                        "with this configuration once on each first member", dir);
@@ -202,7 +215,7 @@ int storage_save(const char *dir, const struct storage_identity *identity, struc
 
 static bool is_ours_to_ignore(const char *name)
 {
-    static const char *const names[] = {".", "..", "lock", "lost+found", "raft.new", "node.new"};
+    static const char *const names[] = {".", "..", "lock", "lost+found", "raft.new", "node.new", "seal.new"};
     for (size_t i = 0; i < ARRAY_LEN(names); i++) {
         if (strcmp(name, names[i]) == 0) return true;
     }

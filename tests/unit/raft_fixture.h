@@ -53,6 +53,7 @@ struct member {
     char fatal[512];
     uint64_t removed;      /* Bit i: this member knows that id i is removed. */
     const char *moved[8]; /* By id: where it listens now, as this member knows; NULL: as configured. */
+    void *owner; /* Of f->start(). */
 };
 
 struct fixture {
@@ -63,6 +64,9 @@ struct fixture {
     unsigned n;
     struct member members[MEMBERS_MAX];
     struct raft_node_member list[MEMBERS_MAX];
+    /* Not NULL: starts what owns the node (and holds a state of its own) in place of raft_node_start(). */
+    struct raft_node *(*start)(struct member *m, struct err *e);
+    void (*free_owner)(struct member *m); /* After the node is closed. */
     unsigned acks, unknown, refused; /* Outcomes of fixture_propose(). */
     int last_status;
     uint64_t last_index;
@@ -267,7 +271,7 @@ static int member_try_start(struct member *m, struct err *e)
     m->fatal[0] = '\0';
     m->history_size = 0;
     m->last_applied = 0;
-    m->node = raft_node_start(&m->f->loop, &m->config, &hooks, e);
+    m->node = m->f->start != NULL ? m->f->start(m, e) : raft_node_start(&m->f->loop, &m->config, &hooks, e);
     return m->node == NULL ? e->code : 0;
 }
 
@@ -293,6 +297,7 @@ static void member_stop(struct member *m)
     memset(&m->status, 0, sizeof m->status);
     raft_node_stop(node, on_node_closed, m);
     WAIT_UNTIL(m->f, m->closed);
+    if (m->f->free_owner != NULL) m->f->free_owner(m);
 }
 
 static struct member *fixture_leader(struct fixture *f)
@@ -440,7 +445,10 @@ static inline void fixture_free(struct fixture *f)
     int64_t deadline = now_ms() + WAIT_MS;
     while (uv_run(&f->loop, UV_RUN_NOWAIT) != 0 && now_ms() < deadline) (void)poll(NULL, 0, 1);
     int rc = uv_loop_close(&f->loop);
-    for (unsigned i = 0; i < f->n; i++) free(f->members[i].history);
+    for (unsigned i = 0; i < f->n; i++) {
+        if (f->free_owner != NULL) f->free_owner(&f->members[i]);
+        free(f->members[i].history);
+    }
     if (f->mounted) (void)umount2(f->members[0].dir, MNT_DETACH);
     remove_tree(f->dir);
     free(f);
