@@ -45,7 +45,13 @@ int asker_init(struct asker *k, const char *list, struct err *e)
 
 void asker_fini(struct asker *k)
 {
-    link_close(&k->link);
+    link_fini(&k->link);
+}
+
+int asker_set_tls_dir(struct asker *k, const char *dir, struct err *e)
+{
+    int rv = link_set_tls_dir(&k->link, dir);
+    return rv == 0 ? 0 : err_errno(e, rv, "%s", dir);
 }
 
 /* What one asker_ask() went through. */
@@ -75,7 +81,7 @@ static void learn_index(struct asker *k, const struct client_answer *a)
 static bool open_link(struct asker *k, struct attempt *t)
 {
     const char *address = k->leader;
-    if (k->link.fd >= 0) return true;
+    if (link_is_open(&k->link)) return true;
     if (k->leader[0] == '\0') {
         address = k->endpoints[k->next++ % k->endpoints_n];
         t->tried++;
@@ -100,7 +106,7 @@ static bool say_hello(struct asker *k, struct attempt *t)
 /* Asks the leader if it is known, else the next address. Returns true with '*a' filled. */
 static bool try_once(struct asker *k, struct client_request *r, struct attempt *t, struct client_answer *a)
 {
-    bool is_new = k->link.fd < 0;
+    bool is_new = !link_is_open(&k->link);
     bool is_fresh = t->is_change && !t->in_flight; /* No attempt so far can have been applied. */
     if (!open_link(k, t) || (is_new && is_fresh && !say_hello(k, t))) {
         forget_leader(k);
@@ -176,9 +182,11 @@ static enum client_code give_up(const struct asker *k, const struct attempt *t, 
                   "other.", (long long)k->patience_ms / 1000);
         return a->code;
     }
-    text_addf(&text, "No manager answers: %s.", t->error.text);
+    bool is_refused = t->error.code == -EKEYREJECTED;
+    text_addf(&text, "%s: %s.", is_refused ? "No manager was asked, because of certificates" : "No manager answers",
+              t->error.text);
     if (k->endpoints_n > 1) text_addf(&text, " All %u addresses were tried.", k->endpoints_n);
-    text_add(&text, " Is regentd running there? --connect or REGENT_CONNECT name another.");
+    if (!is_refused) text_add(&text, " Is regentd running there? --connect or REGENT_CONNECT name another.");
     return a->code;
 }
 
@@ -231,7 +239,7 @@ enum client_code asker_more(struct asker *k, int64_t ms, struct client_answer *a
 {
     struct err e = {0};
     memset(a, 0, sizeof(*a));
-    if (k->link.fd >= 0 && link_receive(&k->link, a, mono_add_ms(clock_mono(), ms), &e) == 0) return a->code;
+    if (link_is_open(&k->link) && link_receive(&k->link, a, mono_add_ms(clock_mono(), ms), &e) == 0) return a->code;
     link_close(&k->link);
     a->code = CLIENT_NO_LEADER;
     return a->code;

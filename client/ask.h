@@ -22,7 +22,9 @@ struct asker {
 
 /* 'list': addresses with commas between. Returns 0; or -EINVAL with a text. Then asker_fini(). */
 int asker_init(struct asker *k, const char *list, struct err *e) MUST_CHECK;
-/* Closes the connection; harmless when repeated. */
+/* TCP uses the certificates in 'dir' (link_set_tls_dir()). Returns 0, or -ENAMETOOLONG with a text. */
+int asker_set_tls_dir(struct asker *k, const char *dir, struct err *e) MUST_CHECK;
+/* Closes the connection and forgets certificates; harmless when repeated. */
 void asker_fini(struct asker *k);
 
 /* Asks until there is an answer of the leader, at most k->patience_ms. Returns the answer's code; or without any answer

@@ -1,133 +1,116 @@
-/* Sockets of the command line: non-blocking underneath, so that no manager that is frozen or half dead can hold us
- * longer than the deadline.
+/* Requests and answers as frames over one wire.
  *
- * Happy path: connect, preamble, request frame, answer frame.
- * Failure modes: nobody listens (told at once), host silent (-ETIMEDOUT), peer closes or talks nonsense (link closed).
- */
+ * Happy path: connect, say the protocol (ALPN, or the preamble), request frame, answer frame.
+ * Failure modes: those of the wire; certificates that are missing or do not fit, before anything is sent; an answer
+ * that is none (link closed). */
 #include "client/connect.h"
 
 #include <errno.h>
-#include <netdb.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <poll.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
-#include "lib/address.h"
-#include "lib/clock.h"
+#include "lib/base/text.h"
+
+static const char no_dir[] = "without certificates only managers on this machine (127.0.0.0/8, ::1) are talked to. "
+                             "Name the directory with ca.crt, operator.crt and operator.key: --tls-dir or "
+                             "REGENT_TLS_DIR (see `regent pki issue operator --help`)";
+
+static void start_connection(struct link *l)
+{
+    wire_init(&l->wire);
+    frame_reader_init(&l->reader);
+    l->request = 0;
+    l->has_answered = l->is_plain_tcp = false;
+}
 
 void link_init(struct link *l)
 {
-    *l = (struct link){.fd = -1};
-    frame_reader_init(&l->reader);
+    memset(l, 0, sizeof(*l));
+    start_connection(l);
+}
+
+int link_set_tls_dir(struct link *l, const char *dir)
+{
+    tls_close(l->tls);
+    l->tls = NULL;
+    return TEXT_COPY(l->tls_dir, dir != NULL ? dir : "") ? 0 : -ENAMETOOLONG;
+}
+
+bool link_is_open(const struct link *l)
+{
+    return l->wire.fd >= 0;
 }
 
 void link_close(struct link *l)
 {
-    if (l->fd >= 0) close(l->fd);
+    wire_close(&l->wire);
     frame_reader_fini(&l->reader);
-    link_init(l);
+    start_connection(l);
 }
 
-/* Waits until 'fd' is ready for 'events'. Returns 0 or -ETIMEDOUT. */
-static int wait_for(int fd, short events, struct mono deadline)
+void link_fini(struct link *l)
 {
-    for (;;) {
-        int64_t left_ms = mono_since_ms(deadline, clock_mono());
-        if (left_ms <= 0) return -ETIMEDOUT;
-        struct pollfd p = {.fd = fd, .events = events};
-        int rv = poll(&p, 1, left_ms > 10000 ? 10000 : (int)left_ms + 1);
-        if (rv > 0) return 0;
-        if (rv < 0 && errno != EINTR) return -errno;
-    }
+    link_close(l);
+    tls_close(l->tls);
+    l->tls = NULL;
 }
 
-static int send_all(int fd, const void *data, size_t size, struct mono deadline)
+/* After a failure: closes the link and tells what it was doing, or what most likely was wrong. */
+static int give_up(struct link *l, int rv, const char *doing, struct err *e)
 {
-    const uint8_t *p = data;
-    while (size > 0) {
-        ssize_t n = send(fd, p, size, MSG_NOSIGNAL);
-        if (n < 0 && errno == EINTR) continue;
-        if (n < 0 && errno != EAGAIN) return -errno;
-        if (n < 0) {
-            int rv = wait_for(fd, POLLOUT, deadline);
-            if (rv != 0) return rv;
-            continue;
-        }
-        p += n;
-        size -= (size_t)n;
-    }
-    return 0;
+    bool is_unwelcome = l->is_plain_tcp && !l->has_answered && (rv == -ECONNRESET || rv == -EPIPE);
+    link_close(l);
+    if (!is_unwelcome) return err_wrap(e, rv, "%s", doing);
+    return err_set(e, rv, "it ended the connection without an answer: if it uses TLS, name the directory with the "
+                          "certificates: --tls-dir or REGENT_TLS_DIR");
 }
 
-/* Connects a fresh socket. Returns the fd or negative errno. */
-static int connect_to(const struct sockaddr *sa, socklen_t sa_size, struct mono deadline)
+static void file_in(const struct link *l, const char *name, char to[TLS_PATH_SIZE])
 {
-    int fd = socket(sa->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0) return -errno;
-    int rv = connect(fd, sa, sa_size) == 0 ? 0 : -errno;
-    if (rv == -EINPROGRESS) {
-        int code = 0;
-        socklen_t size = sizeof(code);
-        rv = wait_for(fd, POLLOUT, deadline);
-        if (rv == 0) rv = getsockopt(fd, SOL_SOCKET, SO_ERROR, &code, &size) == 0 ? -code : -errno;
-    }
-    if (rv == 0) return fd;
-    close(fd);
-    return rv;
+    struct text t = text_on(to, TLS_PATH_SIZE);
+    text_addf(&t, "%s/%s", l->tls_dir, name);
+    MUST(!t.cut);
 }
 
-static int open_unix(const char *path, struct mono deadline)
+static int read_certificates(struct link *l, struct err *e)
 {
-    struct sockaddr_un sa = {.sun_family = AF_UNIX};
-    if (strlen(path) >= sizeof(sa.sun_path)) return -ENAMETOOLONG;
-    memcpy(sa.sun_path, path, strlen(path) + 1);
-    return connect_to((const struct sockaddr *)&sa, sizeof(sa), deadline);
+    struct tls_files files = {0};
+    if (l->tls != NULL) return 0;
+    file_in(l, "ca.crt", files.ca);
+    file_in(l, "operator.crt", files.cert);
+    file_in(l, "operator.key", files.key);
+    file_in(l, "crl.pem", files.crl);
+    if (access(files.crl, F_OK) != 0) files.crl[0] = '\0';
+    l->tls = tls_open(&files, e);
+    if (l->tls != NULL) return 0;
+    (void)err_wrap(e, -EKEYREJECTED, "certificates");
+    return wire_rejected(e);
 }
 
-static int open_tcp(const char *address, struct mono deadline, struct err *e)
+static int open_tcp(struct link *l, const char *address, struct mono deadline, struct err *e)
 {
-    char host[FSM_ADDRESS_SIZE], service[8];
-    uint16_t port;
-    int rv = address_split(address, host, sizeof(host), &port);
-    if (rv != 0) return err_set(e, -EINVAL, "\"%s\" is no address: HOST:PORT, or the path of a socket", address);
-    snprintf(service, sizeof(service), "%u", port);
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *list;
-    rv = getaddrinfo(host, service, &hints, &list);
-    if (rv != 0) return err_set(e, -EHOSTUNREACH, "%s: %s", address, gai_strerror(rv));
-    int fd = -EHOSTUNREACH;
-    for (const struct addrinfo *a = list; a != NULL && fd < 0; a = a->ai_next)
-        fd = connect_to(a->ai_addr, a->ai_addrlen, deadline);
-    freeaddrinfo(list);
-    if (fd < 0) return err_errno(e, fd, "%s", address);
-    int one = 1;
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)); /* Only a matter of speed. */
-    return fd;
+    bool is_local = l->tls_dir[0] == '\0';
+    int rv = is_local ? 0 : read_certificates(l, e);
+    if (rv != 0) return rv;
+    rv = wire_open_tcp(&l->wire, address, is_local, deadline, e);
+    if (rv == -EACCES && is_local) return err_set(e, -EKEYREJECTED, "%s: %s", address, no_dir);
+    if (rv != 0 || is_local) return rv;
+    rv = wire_start_tls(&l->wire, l->tls, deadline, e);
+    return rv == 0 ? 0 : err_wrap(e, rv, "%s", address);
 }
 
 int link_open(struct link *l, const char *address, struct mono deadline, struct err *e)
 {
     uint8_t preamble[FRAME_PREAMBLE_SIZE];
+    bool is_unix = strchr(address, '/') != NULL;
     link_close(l);
-    int fd;
-    if (strchr(address, '/') != NULL) {
-        fd = open_unix(address, deadline);
-        if (fd < 0) return err_errno(e, fd, "%s", address);
-    } else {
-        fd = open_tcp(address, deadline, e);
-        if (fd < 0) return fd;
-    }
-    l->fd = fd;
+    int rv = is_unix ? wire_open_unix(&l->wire, address, deadline, e) : open_tcp(l, address, deadline, e);
+    if (rv != 0 || l->wire.ssl != NULL) return rv;
+    l->is_plain_tcp = !is_unix;
     frame_preamble(preamble, FRAME_CLIENT);
-    int rv = send_all(fd, preamble, sizeof(preamble), deadline);
-    if (rv == 0) return 0;
-    link_close(l);
-    return err_errno(e, rv, "%s", address);
+    rv = wire_send(&l->wire, preamble, sizeof(preamble), deadline, e);
+    return rv == 0 ? 0 : give_up(l, rv, address, e);
 }
 
 int link_send(struct link *l, const struct client_request *r, struct mono deadline, struct err *e)
@@ -139,24 +122,22 @@ int link_send(struct link *l, const struct client_request *r, struct mono deadli
     uint8_t header[FRAME_HEADER_SIZE];
     frame_header_write(header, &(struct frame_header){
                                    .body_size = (uint32_t)size, .type = CLIENT_FRAME_REQUEST, .request = ++l->request});
-    rv = send_all(l->fd, header, sizeof(header), deadline);
-    if (rv == 0) rv = send_all(l->fd, body, size, deadline);
+    rv = wire_send(&l->wire, header, sizeof(header), deadline, e);
+    if (rv == 0) rv = wire_send(&l->wire, body, size, deadline, e);
     free(body);
     if (rv == 0) return 0;
-    link_close(l);
-    return err_errno(e, rv, "sending the request");
+    return give_up(l, rv, "the request", e);
 }
 
 /* Reads once into the reader. */
-static int read_some(struct link *l, struct mono deadline)
+static int read_some(struct link *l, struct mono deadline, struct err *e)
 {
     uint8_t buffer[16384];
-    int rv = wait_for(l->fd, POLLIN, deadline);
-    if (rv != 0) return rv;
-    ssize_t n = recv(l->fd, buffer, sizeof(buffer), 0);
-    if (n == 0) return -ECONNRESET;
-    if (n < 0) return errno == EAGAIN || errno == EINTR ? 0 : -errno;
-    return frame_reader_push(&l->reader, buffer, (size_t)n);
+    ssize_t n = wire_receive(&l->wire, buffer, sizeof(buffer), deadline, e);
+    if (n < 0) return (int)n;
+    l->has_answered = true;
+    int rv = frame_reader_push(&l->reader, buffer, (size_t)n);
+    return rv == 0 ? 0 : err_errno(e, rv, "receiving");
 }
 
 int link_receive(struct link *l, struct client_answer *a, struct mono deadline, struct err *e)
@@ -165,10 +146,10 @@ int link_receive(struct link *l, struct client_answer *a, struct mono deadline, 
     const uint8_t *body;
     memset(a, 0, sizeof(*a));
     while (frame_reader_peek(&l->reader, &h, &body) == 0) {
-        int rv = read_some(l, deadline);
+        int rv = read_some(l, deadline, e);
         if (rv == 0) continue;
-        if (rv != -ETIMEDOUT) link_close(l);
-        return err_errno(e, rv, "waiting for the answer");
+        return rv == -ETIMEDOUT ? err_wrap(e, rv, "waiting for the answer")
+                                : give_up(l, rv, "waiting for the answer", e);
     }
     int rv = h.type == CLIENT_FRAME_ANSWER && h.request == l->request
                  ? client_answer_decode(a, body, h.body_size, e)

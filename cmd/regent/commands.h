@@ -11,6 +11,7 @@
 #include "proto/client.h"
 
 #define CONNECT_DEFAULT "/run/regent/regentd.sock"
+#define TLS_DIR_DEFAULT "/etc/regent/tls"
 
 /* X(id, option, argument or NULL, what it does) */
 #define OPTIONS(X)                                                                                                    \
@@ -27,6 +28,8 @@
     X(DAYS, "days", "N", "how long it is valid: 397 days, a CA 3650, unless given")                                   \
     X(CONNECT, "connect", "ADDR",                                                                                     \
       "manager to talk to: HOST:PORT, or the path of its socket; several with commas; any member finds the leader")   \
+    X(TLS_DIR, "tls-dir", "DIR",                                                                                      \
+      "certificates to connect with (ca.crt, operator.crt, operator.key); '' for none: plaintext, this machine only") \
     X(JSON, "json", NULL, "print JSON of a stable shape instead of text")                                             \
     X(HELP, "help", NULL, "print help, of one command when one is named")                                             \
     X(MAN, "man", NULL, "print the manual page (roff) and exit")
@@ -39,7 +42,8 @@ enum option {
 };
 
 #define OPTION_BIT(id) (1u << OPTION_##id)
-#define OPTIONS_GLOBAL (OPTION_BIT(CONNECT) | OPTION_BIT(JSON) | OPTION_BIT(HELP) | OPTION_BIT(MAN))
+#define OPTIONS_GLOBAL                                                                                                \
+    (OPTION_BIT(CONNECT) | OPTION_BIT(TLS_DIR) | OPTION_BIT(JSON) | OPTION_BIT(HELP) | OPTION_BIT(MAN))
 
 #define OPTS_EVENTS (OPTION_BIT(FOLLOW) | OPTION_BIT(LAST))
 #define OPTS_ISSUE (OPTION_BIT(DIR) | OPTION_BIT(HOST) | OPTION_BIT(ID) | OPTION_BIT(DAYS))
@@ -96,6 +100,7 @@ struct cli {
     const char *args[2];
     unsigned args_n;
     const char *connect; /* --connect, else REGENT_CONNECT, else CONNECT_DEFAULT */
+    const char *tls_dir; /* --tls-dir, else REGENT_TLS_DIR, else TLS_DIR_DEFAULT if it is there, else "" */
     const char *to;
     uint64_t last; /* 0: all */
     const char *dir;       /* NULL: not given, as with the next ones. */

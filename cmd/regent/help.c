@@ -61,6 +61,7 @@ void print_help(FILE *out)
     for (unsigned o = 0; o < OPTIONS_N; o++)
         if ((OPTIONS_GLOBAL & (1u << o)) != 0) print_option(out, &option_texts[o]);
     fputs("\nenvironment:\n  REGENT_CONNECT     as --connect; else " CONNECT_DEFAULT "\n"
+          "  REGENT_TLS_DIR     as --tls-dir; else " TLS_DIR_DEFAULT " if it is there\n"
           "  NO_COLOR           no colours\n\nexit codes:\n", out);
     for (size_t i = 0; i < ARRAY_LEN(exit_codes); i++)
         fprintf(out, "  %d  %s\n", exit_codes[i].code, exit_codes[i].text);
@@ -136,7 +137,8 @@ void print_man(FILE *out)
     for (unsigned o = 0; o < OPTIONS_N; o++)
         if ((OPTIONS_GLOBAL & (1u << o)) != 0) roff_option(out, &option_texts[o]);
     fputs(".SH ENVIRONMENT\n.TP\n\\fBREGENT_CONNECT\\fR\nAs \\fB\\-\\-connect\\fR; without both: " CONNECT_DEFAULT
-          ".\n.TP\n\\fBNO_COLOR\\fR\nNo colours, also on a terminal.\n.SH EXIT STATUS\n", out);
+          ".\n.TP\n\\fBREGENT_TLS_DIR\\fR\nAs \\fB\\-\\-tls\\-dir\\fR; without both: " TLS_DIR_DEFAULT
+          ", if it is there.\n.TP\n\\fBNO_COLOR\\fR\nNo colours, also on a terminal.\n.SH EXIT STATUS\n", out);
     for (size_t i = 0; i < ARRAY_LEN(exit_codes); i++) {
         fprintf(out, ".TP\n\\fB%d\\fR\n", exit_codes[i].code);
         roff(out, exit_codes[i].text);

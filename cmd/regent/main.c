@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cmd/regent/commands.h"
 #include "lib/base/text.h"
@@ -54,6 +55,7 @@ static enum client_code take_option(struct cli *cli, enum option option, const c
     case OPTION_JSON: cli->json = true; break;
     case OPTION_TO: cli->to = value; break;
     case OPTION_CONNECT: cli->connect = value; break;
+    case OPTION_TLS_DIR: cli->tls_dir = value; break;
     case OPTION_DIR: cli->dir = value; break;
     case OPTION_HOST: return take_host(cli, value);
     case OPTION_ID: return take_number(&cli->id, "id", value, INT64_MAX);
@@ -153,14 +155,22 @@ static enum client_code take_words(struct cli *cli, const struct words *words)
     return CLIENT_OK;
 }
 
+/* What the options --connect and --tls-dir would say. */
+static void take_environment(struct cli *cli)
+{
+    const char *connect = getenv("REGENT_CONNECT"), *tls_dir = getenv("REGENT_TLS_DIR");
+    cli->connect = connect != NULL && connect[0] != '\0' ? connect : CONNECT_DEFAULT;
+    cli->tls_dir = access(TLS_DIR_DEFAULT, F_OK) == 0 ? TLS_DIR_DEFAULT : "";
+    if (tls_dir != NULL) cli->tls_dir = tls_dir;
+}
+
 enum client_code parse_command_line(struct cli *cli, int argc, char **argv, bool *done)
 {
     struct words words = {0};
     bool only_words = false;
     *done = false;
     memset(cli, 0, sizeof(*cli));
-    const char *connect = getenv("REGENT_CONNECT");
-    cli->connect = connect != NULL && connect[0] != '\0' ? connect : CONNECT_DEFAULT;
+    take_environment(cli);
     for (int i = 1; i < argc; i++) {
         enum client_code code = CLIENT_OK;
         if (!only_words && strcmp(argv[i], "--") == 0) only_words = true;

@@ -34,8 +34,13 @@ void print_json(json_t *json)
 bool start_asker(const struct cli *cli, struct asker *k)
 {
     struct err e = {0};
-    if (asker_init(k, cli->connect, &e) == 0) return true;
-    fprintf(stderr, "regent: --connect or REGENT_CONNECT: %s\n", e.text);
+    if (asker_init(k, cli->connect, &e) != 0) {
+        fprintf(stderr, "regent: --connect or REGENT_CONNECT: %s\n", e.text);
+        return false;
+    }
+    if (asker_set_tls_dir(k, cli->tls_dir, &e) == 0) return true;
+    fprintf(stderr, "regent: --tls-dir or REGENT_TLS_DIR: %s\n", e.text);
+    asker_fini(k);
     return false;
 }
 
