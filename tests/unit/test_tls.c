@@ -1,8 +1,6 @@
 /* lib/tls: who may talk to whom, and what is told to those who may not; rotation and revocation while running. */
 #include "tests/unit/tls_fixture.h"
 
-#include "lib/log.h"
-
 static struct tls_fixture f;
 static struct tls *m1; /* The accepting manager of most tests; without CRL. */
 
@@ -239,6 +237,51 @@ static void noise_is_told_apart(void **state)
     }
 }
 
+/* What is logged goes to a file until end_log(). */
+static int begin_log(void)
+{
+    int saved = dup(STDERR_FILENO);
+
+    (void)fflush(stderr);
+    assert_non_null(freopen(fixture_path(&f, "stderr", ".log"), "w", stderr));
+    return saved;
+}
+
+/* How often 'word' was logged since begin_log(). */
+static unsigned end_log(int saved, const char *word)
+{
+    unsigned n = 0;
+    char *data;
+    size_t size;
+
+    (void)fflush(stderr);
+    assert_true(dup2(saved, STDERR_FILENO) >= 0);
+    close(saved);
+    assert_int_equal(file_read(fixture_path(&f, "stderr", ".log"), 1 << 20, &data, &size, NULL), 0);
+    for (const char *at = data; (at = strstr(at, word)) != NULL; at++) n++;
+    free(data);
+    return n;
+}
+
+static void what_ends_soon_is_told_in_time(void **state)
+{
+    struct pki_subject s = fixture_subject(TLS_MANAGER, "soon", 9);
+    int saved;
+
+    (void)state;
+    s.not_after_s = fixture_now_s() + 29 * FIXTURE_DAY_S;
+    fixture_write_cert(&f, &f.ca, "soon", &s, NULL);
+    struct tls *soon = fixture_open(&f, "soon", NULL), *m2 = fixture_open(&f, "m2", NULL);
+    saved = begin_log();
+    assert_false(tls_files_changed(m2));
+    assert_int_equal(end_log(saved, "level="), 0);
+    saved = begin_log();
+    for (int i = 0; i < 3; i++) assert_false(tls_files_changed(soon));
+    assert_int_equal(end_log(saved, "event=tls.expiring"), 1); /* Once a day, not at every look. */
+    tls_close(soon);
+    tls_close(m2);
+}
+
 static void revoked_ones_are_refused(void **state)
 {
     struct pki_subject s = fixture_subject(TLS_OPERATOR, "eve", 0);
@@ -257,7 +300,9 @@ static void revoked_ones_are_refused(void **state)
     struct meeting m = meet(m2, m1, FRAME_RAFT);
     assert_true(m.has_accepted && m.has_called);
     meeting_fini(&m);
-    assert_false(tls_files_changed(m2));
+    int saved = begin_log();
+    for (int i = 0; i < 3; i++) assert_false(tls_files_changed(m2));
+    assert_int_equal(end_log(saved, "event=tls.crl_old"), 1);
     tls_close(m2);
     tls_close(eve);
 }
@@ -374,9 +419,9 @@ static void own_end_keeps_no_crl_out(void **state)
     fixture_write_crl(&f, "own", NULL, FIXTURE_DAY_S);
     struct tls *m5 = fixture_open(&f, "m5", "own");
     fixture_write_crl(&f, "own", serial, FIXTURE_DAY_S);
-    log_init(LOG_LEVEL_ERR, true, "test"); /* The line is expected. */
+    int saved = begin_log();
     assert_int_equal(tls_reload(m5, &e), 0);
-    log_init(LOG_LEVEL_INFO, false, NULL);
+    assert_int_equal(end_log(saved, "event=tls.self"), 1);
     assert_int_equal(tls_check_again(m5, tls_self(m5), &e), -EACCES);
     tls_close(m5);
     struct tls_files files = fixture_files(&f, "m5", "own");
@@ -384,24 +429,43 @@ static void own_end_keeps_no_crl_out(void **state)
     ASSERT_TELLS(e, "was revoked");
 }
 
+/* 'first' and then 'second' into one file. Takes both texts. */
+static void save_both(const char *name, const char *suffix, char *first, char *second)
+{
+    size_t size = strlen(first) + strlen(second) + 1;
+    char *both = malloc(size);
+
+    snprintf(both, size, "%s%s", first, second);
+    fixture_save(fixture_path(&f, name, suffix), both, 0644);
+    pki_wipe(first);
+    pki_wipe(second);
+}
+
+static char *crl_of(const struct fixture_ca *ca)
+{
+    struct pki_crl_times times = {.now_s = fixture_now_s(), .until_s = fixture_now_s() + FIXTURE_DAY_S};
+    X509_CRL *crl = pki_crl_new(ca->cert, ca->key, NULL, 0, times);
+    char *pem = pki_crl_pem(crl);
+
+    X509_CRL_free(crl);
+    return pem;
+}
+
+/* By one of the same name, as `regent pki init` makes it in another directory. */
 static void a_ca_can_be_replaced(void **state)
 {
-    struct fixture_ca next = fixture_ca_new("next");
+    struct fixture_ca next = fixture_ca_new("test");
     struct pki_subject s = fixture_subject(TLS_MANAGER, "m6", 6), op = fixture_subject(TLS_OPERATOR, "op6", 0);
-    char *both[2];
     struct tls_identity peer;
     struct err e = {0};
 
     (void)state;
     /* Step 1: both are trusted; members still show certificates of the first. */
-    both[0] = pki_cert_pem(f.ca.cert);
-    both[1] = pki_cert_pem(next.cert);
-    char *text = malloc(strlen(both[0]) + strlen(both[1]) + 1);
-    strcat(strcpy(text, both[0]), both[1]);
-    fixture_save(fixture_path(&f, "cas", ".crt"), text, 0644);
+    save_both("cas", ".crt", pki_cert_pem(f.ca.cert), pki_cert_pem(next.cert));
+    save_both("crls", ".pem", crl_of(&f.ca), crl_of(&next));
     fixture_write_cert(&f, &f.ca, "m6", &s, NULL);
     fixture_write_cert(&f, &f.ca, "op6", &op, NULL);
-    struct tls_files files = fixture_files(&f, "m6", NULL);
+    struct tls_files files = fixture_files(&f, "m6", "crls");
     (void)TEXT_COPY(files.ca, fixture_path(&f, "cas", ".crt"));
     struct tls *m6 = tls_open(&files, &e), *op6 = fixture_open(&f, "op6", NULL);
     assert_non_null(m6);
@@ -412,11 +476,17 @@ static void a_ca_can_be_replaced(void **state)
     fixture_write_cert(&f, &next, "m6", &s, NULL);
     assert_int_equal(tls_reload(m6, &e), 0);
     assert_int_equal(tls_check_again(m6, &peer, &e), 0);
-    fixture_save(fixture_path(&f, "cas", ".crt"), both[1], 0644);
+    struct meeting n = meet(m6, op6, FRAME_CLIENT); /* Each side by another CA; op6 does not know the next one yet. */
+    ASSERT_TELLS(n.call_error, "another CA");
+    meeting_fini(&n);
+    n = meet(m6, m6, FRAME_RAFT);
+    assert_true(n.has_accepted && n.has_called);
+    meeting_fini(&n);
+    fixture_save(fixture_path(&f, "cas", ".crt"), pki_cert_pem(next.cert), 0644);
+    fixture_save(fixture_path(&f, "crls", ".pem"), crl_of(&next), 0644);
     assert_int_equal(tls_reload(m6, &e), 0);
     assert_int_equal(tls_check_again(m6, &peer, &e), -EACCES);
     ASSERT_TELLS(e, "is trusted no more");
-    pki_wipe(both[0]);
     meeting_fini(&m);
     tls_close(op6);
     tls_close(m6);
@@ -544,6 +614,7 @@ int main(void)
         cmocka_unit_test(other_cas_are_refused),
         cmocka_unit_test(strangers_are_refused),
         cmocka_unit_test(noise_is_told_apart),
+        cmocka_unit_test(what_ends_soon_is_told_in_time),
         cmocka_unit_test(revoked_ones_are_refused),
         cmocka_unit_test(live_connections_are_looked_at_again),
         cmocka_unit_test(bad_files_leave_the_old_in_force),
