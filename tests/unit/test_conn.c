@@ -1,0 +1,504 @@
+/* lib/conn.h: each test runs in the clear and over TLS; what can go wrong in each state of a connection. */
+#include "tests/unit/conn_fixture.h"
+
+#include <signal.h>
+
+#include "lib/conn_private.h"
+
+static int setup_plain(void **state)
+{
+    *state = world_new(false);
+    return 0;
+}
+
+static int setup_tls(void **state)
+{
+    *state = world_new(true);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    world_free(*state);
+    return 0;
+}
+
+/* Writes 'size' bytes of the pattern from 'at' on. */
+static int write_pattern(struct conn *conn, uint64_t at, size_t size)
+{
+    static uint8_t bytes[300000];
+    assert_true(size <= sizeof bytes);
+    for (size_t i = 0; i < size; i++) bytes[i] = pattern(at + i);
+    return conn_write(conn, bytes, size);
+}
+
+/* --- the main path ------------------------------------------------------------------------------------------------ */
+
+static void test_both_sides_know_each_other_and_talk(void **state)
+{
+    struct world *w = *state;
+    w->in.echoes = true;
+    world_connect(w);
+    assert_int_equal(conn_protocol(w->in.conn), FRAME_PEER);
+    assert_int_equal(conn_protocol(w->out.conn), FRAME_PEER);
+    if (w->with_tls) {
+        assert_int_equal(conn_identity(w->in.conn)->id, 2);
+        assert_string_equal(conn_identity(w->out.conn)->name, "m1");
+        assert_non_null(strstr(conn_name(w->in.conn), "manager m2 (id 2) at 127.0.0.1:"));
+    } else {
+        assert_int_equal(conn_identity(w->in.conn)->role, TLS_NOBODY);
+    }
+    struct iovec parts[3] = {{"", 0}, {"", 0}, {"", 0}};
+    assert_int_equal(conn_writev(w->out.conn, parts, 3), 0);
+    assert_int_equal(write_pattern(w->out.conn, 0, 1), 0);
+    assert_int_equal(write_pattern(w->out.conn, 1, 300000), 0);
+    WAIT_UNTIL(w, w->out.received == 300001);
+    assert_true(w->in.is_in_order && w->out.is_in_order);
+    conn_close(w->out.conn, "enough");
+    assert_int_equal(w->out.closed_n, 0); /* Never inside the call. */
+    assert_int_equal(conn_write(w->out.conn, "x", 1), -EPIPE);
+    WAIT_UNTIL(w, w->in.closed_n == 1 && w->out.closed_n == 1);
+    assert_string_equal(w->in.why, "the other side closed the connection");
+    assert_string_equal(w->out.why, "enough");
+}
+
+static void test_names_and_ipv6_are_dialled(void **state)
+{
+    struct world *w = *state;
+    char address[64];
+    (void)snprintf(address, sizeof address, "localhost:%u", w->port); /* Where ::1 comes first, it refuses. */
+    world_dial(w, address);
+    WAIT_UNTIL(w, w->out.ready && w->in.ready);
+    conn_close(w->out.conn, "done");
+    WAIT_UNTIL(w, w->in.closed_n == 1 && w->out.closed_n == 1);
+    end_init(&w->in, w);
+    end_init(&w->out, w);
+    uv_close((uv_handle_t *)&w->server, NULL);
+    world_turn_for(w, 10);
+    if (!world_listen(w, "::1")) {
+        print_message("SKIP: no IPv6 on this host\n");
+        return;
+    }
+    world_connect(w);
+}
+
+static void test_finish_sends_what_is_queued(void **state)
+{
+    struct world *w = *state;
+    uint64_t sent = 0;
+    world_connect(w);
+    conn_pause(w->in.conn);
+    while (!conn_is_full(w->out.conn)) {
+        assert_int_equal(write_pattern(w->out.conn, sent, 100000), 0);
+        sent += 100000;
+    }
+    conn_finish(w->out.conn, "all said");
+    assert_int_equal(write_pattern(w->out.conn, sent, 1), -EPIPE);
+    world_turn_for(w, 30);
+    assert_int_equal(w->out.closed_n, 0);
+    conn_resume(w->in.conn);
+    WAIT_UNTIL(w, w->in.closed_n == 1 && w->out.closed_n == 1);
+    assert_int_equal(w->in.received, sent);
+    assert_true(w->in.is_in_order);
+    assert_string_equal(w->out.why, "all said");
+}
+
+/* --- back-pressure ------------------------------------------------------------------------------------------------ */
+
+enum { MEGA = 1 << 20, FLOOD = 110 * MEGA };
+
+static uint64_t flood_sent, queued_max;
+
+static void flood(struct end *end)
+{
+    while (flood_sent < FLOOD && end->conn != NULL && !conn_is_full(end->conn)) {
+        assert_int_equal(write_pattern(end->conn, flood_sent, 64 << 10), 0);
+        flood_sent += 64 << 10;
+        if (conn_queued(end->conn) > queued_max) queued_max = conn_queued(end->conn);
+    }
+}
+
+/* Reads in fits and starts. */
+static void pause_often(struct end *end, const uint8_t *data, size_t size)
+{
+    (void)data;
+    (void)size;
+    if (end->received / MEGA % 7 == 3) conn_pause(end->conn);
+}
+
+static void test_a_slow_reader_slows_the_writer(void **state)
+{
+    struct world *w = *state;
+    flood_sent = queued_max = 0;
+    w->out.on_drained = flood;
+    w->in.on_bytes = pause_often;
+    world_connect(w);
+    flood(&w->out);
+    int64_t end = world_ms() + 60000;
+    while (w->in.received < FLOOD && w->in.closed_n == 0 && world_ms() < end) {
+        (void)uv_run(&w->loop, UV_RUN_NOWAIT);
+        if (w->in.conn != NULL) conn_resume(w->in.conn);
+    }
+    assert_int_equal(w->in.received, FLOOD);
+    assert_true(w->in.is_in_order);
+    assert_true(w->out.drained_n > 10);
+    assert_true(queued_max <= CONN_QUEUE_HIGH + (128 << 10));
+}
+
+/* The sink of a relay: it has its own connection, and the relay writes into that. */
+struct relay {
+    struct end *from, *to;
+};
+
+static void relay_bytes(struct end *end, const uint8_t *data, size_t size)
+{
+    struct relay *r = end->arg;
+    assert_int_equal(conn_write(r->to->conn, data, size), 0);
+    if (conn_queued(r->to->conn) > queued_max) queued_max = conn_queued(r->to->conn);
+    if (conn_is_full(r->to->conn)) conn_pause(end->conn);
+}
+
+static void relay_drained(struct end *end)
+{
+    struct relay *r = end->arg;
+    if (r->from->conn != NULL) conn_resume(r->from->conn);
+}
+
+/* Source -> relay -> sink: the relay holds little, whoever is slow. */
+static void test_a_relay_holds_back_its_source(void **state)
+{
+    struct world *w = *state;
+    struct end relay_in, source;
+    struct relay relay = {&relay_in, &w->out};
+    flood_sent = queued_max = 0;
+    world_connect(w); /* w->out (relay) -> w->in (sink) */
+    struct end sink = w->in;
+    struct conn_hooks hooks = end_hooks(&sink);
+    conn_set_hooks(sink.conn, &hooks);
+    end_init(&w->in, w);
+    end_init(&source, w);
+    hooks = end_hooks(&source);
+    source.on_drained = flood;
+    source.conn = conn_dial(&w->dialling, w->address, FRAME_PEER, &hooks);
+    WAIT_UNTIL(w, source.ready && w->in.ready);
+    relay_in = w->in;
+    hooks = end_hooks(&relay_in);
+    conn_set_hooks(relay_in.conn, &hooks);
+    w->in.conn = NULL;
+    relay_in.on_bytes = relay_bytes;
+    w->out.on_drained = relay_drained;
+    relay_in.arg = w->out.arg = &relay;
+    flood(&source);
+    int64_t end = world_ms() + 60000;
+    for (unsigned turn = 0; sink.received < FLOOD && world_ms() < end; turn++) {
+        (void)uv_run(&w->loop, UV_RUN_NOWAIT);
+        if (turn % 64 == 0) conn_pause(sink.conn);
+        if (turn % 64 == 32) conn_resume(sink.conn);
+    }
+    assert_int_equal(sink.received, FLOOD);
+    assert_true(sink.is_in_order);
+    assert_true(queued_max <= CONN_QUEUE_HIGH + 3 * CONN_READ_SIZE);
+    assert_true(w->out.drained_n > 0);
+    conn_close(source.conn, "done");
+    WAIT_UNTIL(w, relay_in.closed_n == 1 && source.closed_n == 1);
+    conn_close(w->out.conn, "done");
+    WAIT_UNTIL(w, sink.closed_n == 1 && w->out.closed_n == 1);
+}
+
+static void test_who_never_reads_is_closed(void **state)
+{
+    struct world *w = *state;
+    world_connect(w);
+    conn_pause(w->in.conn);
+    int rc = 0;
+    for (unsigned i = 0; i < 100 && rc == 0; i++) rc = write_pattern(w->out.conn, 0, 300000);
+    assert_int_equal(rc, -ENOBUFS);
+    WAIT_UNTIL(w, w->out.closed_n == 1);
+    assert_string_equal(w->out.why, "the other side does not take what it is sent");
+}
+
+/* --- failures of dialling ----------------------------------------------------------------------------------------- */
+
+static void expect_dial_fails(struct world *w, const char *address, const char *why)
+{
+    end_init(&w->out, w);
+    world_dial(w, address);
+    assert_int_equal(w->out.closed_n, 0);
+    WAIT_UNTIL(w, w->out.closed_n == 1);
+    assert_false(w->out.ready);
+    if (strstr(w->out.why, why) == NULL) fail_msg("%s: \"%s\" is not in \"%s\"", address, why, w->out.why);
+}
+
+static void test_dialling_nowhere(void **state)
+{
+    struct world *w = *state;
+    char address[64];
+    expect_dial_fails(w, "nowhere", "not host:port");
+    expect_dial_fails(w, "", "not host:port");
+    expect_dial_fails(w, "no-such-host.invalid:7", "no-such-host.invalid:7: ");
+    if (!w->with_tls) {
+        expect_dial_fails(w, "192.0.2.1:7", "without TLS only loopback");
+        expect_dial_fails(w, "[2001:db8::1]:7", "without TLS only loopback");
+    }
+    (void)snprintf(address, sizeof address, "127.0.0.1:%u", w->port);
+    uv_close((uv_handle_t *)&w->server, NULL);
+    world_turn_for(w, 10);
+    expect_dial_fails(w, address, "connection refused");
+    assert_true(world_listen(w, "127.0.0.1"));
+}
+
+static void test_a_look_up_is_cancelled(void **state)
+{
+    struct world *w = *state;
+    world_dial(w, "no-such-host.invalid:7");
+    conn_close(w->out.conn, "changed my mind");
+    conn_close(w->out.conn, "twice");
+    WAIT_UNTIL(w, w->out.closed_n == 1);
+    assert_string_equal(w->out.why, "changed my mind");
+}
+
+/* --- closing, wherever it is -------------------------------------------------------------------------------------- */
+
+/* After 'turns' of the loop since the dial, one side ends. */
+static void close_after(struct world *w, unsigned turns, bool by_dialler)
+{
+    end_init(&w->in, w);
+    end_init(&w->out, w);
+    world_dial(w, w->address);
+    for (unsigned i = 0; i < turns; i++) (void)uv_run(&w->loop, UV_RUN_NOWAIT);
+    struct end *who = by_dialler || w->in.conn == NULL ? &w->out : &w->in;
+    if (who->conn != NULL) conn_close(who->conn, "by the test");
+    WAIT_UNTIL(w, w->out.closed_n == 1 && w->in.conn == NULL);
+    world_turn_for(w, 2);
+    assert_int_equal(w->out.closed_n, 1);
+    assert_true(w->in.closed_n <= 1);
+}
+
+static void test_closed_in_every_state(void **state)
+{
+    struct world *w = *state;
+    for (unsigned turns = 0; turns < 14; turns++) {
+        close_after(w, turns, true);
+        close_after(w, turns, false);
+    }
+    assert_int_equal(w->accepting.list == NULL && w->dialling.list == NULL, true);
+}
+
+static void close_by(struct world *w, enum end_act act)
+{
+    end_init(&w->in, w);
+    end_init(&w->out, w);
+    if (act == ACT_CLOSE_READY) w->out.act = act;
+    world_dial(w, w->address);
+    WAIT_UNTIL(w, w->out.ready);
+    if (act == ACT_CLOSE_BYTES) w->in.act = act;
+    w->out.act = act;
+    if (act != ACT_CLOSE_READY) {
+        WAIT_UNTIL(w, w->in.ready);
+        if (act == ACT_CLOSE_DRAINED) conn_pause(w->in.conn);
+        while (!conn_is_full(w->out.conn)) assert_int_equal(write_pattern(w->out.conn, 0, 1000), 0);
+        conn_resume(w->in.conn);
+    }
+    WAIT_UNTIL(w, w->out.closed_n == 1 && w->in.conn == NULL);
+}
+
+static void test_closed_inside_each_hook(void **state)
+{
+    struct world *w = *state;
+    close_by(w, ACT_CLOSE_READY);
+    assert_string_equal(w->out.why, "by the test");
+    close_by(w, ACT_CLOSE_BYTES);
+    assert_string_equal(w->in.why, "by the test");
+    close_by(w, ACT_CLOSE_DRAINED);
+    assert_string_equal(w->out.why, "by the test");
+    assert_true(w->out.drained_n == 1);
+}
+
+static void test_the_other_side_resets(void **state)
+{
+    struct world *w = *state;
+    const struct linger at_once = {.l_onoff = 1, .l_linger = 0};
+    int fd = -1;
+    world_connect(w);
+    assert_int_equal(uv_fileno((uv_handle_t *)w->in.conn->stream, &fd), 0);
+    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once), 0);
+    struct conn *in = w->in.conn;
+    in->ssl == NULL ? (void)0 : conn_tls_free(in); /* No good-bye. */
+    conn_close(in, "reset");
+    WAIT_UNTIL(w, w->out.closed_n == 1);
+    assert_string_equal(w->out.why, "reading failed: connection reset by peer");
+}
+
+/* --- deadlines ---------------------------------------------------------------------------------------------------- */
+
+/* A ClientHello that goes on and on, so that it could take for ever. */
+static const uint8_t tls_hello[] = {22, 3, 1, 0, 200, 1, 0, 0, 196, 3, 3};
+
+static void test_half_and_slow_handshakes_end_in_time(void **state)
+{
+    struct world *w = *state;
+    uint8_t begun[FRAME_PREAMBLE_SIZE];
+    const uint8_t *bytes = w->with_tls ? tls_hello : begun;
+    frame_preamble(begun, FRAME_CLIENT);
+    int silent = world_stranger(w), half = world_stranger(w), slow = world_stranger(w);
+    int64_t start = world_ms();
+    size_t sent = 0;
+    assert_int_equal(send(half, bytes, 6, MSG_NOSIGNAL), 6);
+    while (!is_closed_by_peer(slow) && world_ms() - start < WAIT_MS) {
+        bool is_time = sent < 7 && (world_ms() - start) / 700 >= (int64_t)sent;
+        if (is_time && send(slow, bytes + sent, 1, MSG_NOSIGNAL) == 1) sent++;
+        (void)uv_run(&w->loop, UV_RUN_ONCE);
+    }
+    int64_t took = world_ms() - start;
+    world_turn_for(w, 50);
+    assert_true(is_closed_by_peer(silent) && is_closed_by_peer(half));
+    assert_true(took >= CONN_HANDSHAKE_MS - 50);
+    assert_true(took < CONN_HANDSHAKE_MS + 2000);
+    assert_false(w->in.ready);
+    close(silent);
+    close(half);
+    close(slow);
+}
+
+static void on_silent_server(uv_stream_t *server, int status)
+{
+    (void)server; /* The connection waits in the backlog. */
+    (void)status;
+}
+
+/* Connected, and then the other side says nothing: of use over TLS only. */
+static void test_a_silent_server_is_given_up(void **state)
+{
+    struct world *w = *state;
+    int64_t start = world_ms();
+    assert_int_equal(uv_listen((uv_stream_t *)&w->server, 128, on_silent_server), 0);
+    expect_dial_fails(w, w->address, "no connection within 3 s");
+    assert_true(world_ms() - start >= CONN_HANDSHAKE_MS - 50);
+}
+
+static void test_the_owner_sets_deadlines(void **state)
+{
+    struct world *w = *state;
+    world_connect(w);
+    conn_set_deadline(w->in.conn, 50, CONN_NOT_REFUSED, "too long");
+    conn_set_deadline(w->in.conn, 0, CONN_NOT_REFUSED, NULL);
+    world_turn_for(w, 100);
+    assert_int_equal(w->in.closed_n, 0);
+    conn_set_deadline(w->in.conn, 50, CONN_NOT_REFUSED, "too long");
+    WAIT_UNTIL(w, w->in.closed_n == 1 && w->out.closed_n == 1);
+    assert_string_equal(w->in.why, "too long");
+}
+
+/* --- who may talk ------------------------------------------------------------------------------------------------- */
+
+/* What a stranger sends is refused at once, and says so in the log. */
+static void expect_refused(struct world *w, const void *bytes, size_t size, const char *why)
+{
+    int fd = world_stranger(w);
+    int64_t start = world_ms();
+    end_init(&w->in, w);
+    assert_int_equal(send(fd, bytes, size, MSG_NOSIGNAL), (ssize_t)size);
+    WAIT_UNTIL(w, w->in.closed_n == 1);
+    assert_true(world_ms() - start < 2500);
+    assert_false(w->in.ready);
+    if (strstr(w->in.why, why) == NULL) fail_msg("\"%s\" is not in \"%s\"", why, w->in.why);
+    close(fd);
+}
+
+static void test_strange_bytes_are_refused(void **state)
+{
+    struct world *w = *state;
+    uint8_t preamble[FRAME_PREAMBLE_SIZE];
+    frame_preamble(preamble, FRAME_RAFT);
+    if (w->with_tls) {
+        expect_refused(w, preamble, sizeof preamble, "does not speak TLS");
+        expect_refused(w, "GET / HTTP/1.1\r\n\r\n", 18, "does not speak TLS");
+    } else {
+        expect_refused(w, tls_hello, sizeof tls_hello, "does not speak a protocol of Regent");
+        preamble[5] = FRAME_AGENT; /* Over TLS only. */
+        expect_refused(w, preamble, sizeof preamble, "does not speak a protocol of Regent");
+    }
+}
+
+static void test_an_agent_gets_no_peer_protocol(void **state)
+{
+    struct world *w = *state;
+    fixture_issue(&w->files, TLS_AGENT, "db1", 0);
+    tls_close(w->dialling_tls);
+    w->dialling.tls = w->dialling_tls = fixture_open(&w->files, "db1", NULL);
+    world_dial(w, w->address);
+    WAIT_UNTIL(w, w->in.closed_n == 1 && w->out.closed_n == 1);
+    assert_false(w->in.ready);
+    assert_non_null(strstr(w->in.why, "wrong role: agent db1"));
+    assert_non_null(strstr(w->out.why, "the other side refused us"));
+}
+
+static void test_a_revoked_one_is_cut_off_and_others_are_not(void **state)
+{
+    struct world *w = *state;
+    struct err e = {0};
+    char serial[TLS_SERIAL_SIZE];
+    world_connect(w);
+    (void)TEXT_COPY(serial, conn_identity(w->in.conn)->serial);
+    conn_net_check(&w->accepting);
+    conn_net_check(&w->dialling);
+    world_turn_for(w, 20);
+    assert_int_equal(w->in.closed_n + w->out.closed_n, 0);
+    fixture_write_crl(&w->files, "crl", serial, FIXTURE_DAY_S * 10);
+    assert_int_equal(tls_reload(w->accepting_tls, &e), 0);
+    conn_net_check(&w->accepting);
+    WAIT_UNTIL(w, w->in.closed_n == 1 && w->out.closed_n == 1);
+    assert_non_null(strstr(w->in.why, "revoked"));
+    end_init(&w->out, w);
+    world_dial(w, w->address); /* It learns that only after its own side of the handshake is complete. */
+    WAIT_UNTIL(w, w->out.closed_n == 1);
+    assert_non_null(strstr(w->out.why, "our certificate was revoked"));
+}
+
+static void test_an_old_dialled_connection_is_told(void **state)
+{
+    struct world *w = *state;
+    world_connect(w);
+    w->out.conn->born_ms -= CONN_AGE_MAX_S * 800;
+    w->in.conn->born_ms -= CONN_AGE_MAX_S * 1100;
+    conn_net_check(&w->accepting);
+    conn_net_check(&w->dialling);
+    assert_int_equal(w->out.old_n, 0);
+    w->out.conn->born_ms -= CONN_AGE_MAX_S * 300;
+    conn_net_check(&w->accepting);
+    conn_net_check(&w->dialling);
+    assert_int_equal(w->out.old_n, 1);
+    assert_int_equal(w->in.old_n, 0);
+}
+
+#define BOTH(test)                                                                                                    \
+    {#test "/plain", test, setup_plain, teardown, NULL}, {#test "/tls", test, setup_tls, teardown, NULL}
+#define TLS(test) {#test "/tls", test, setup_tls, teardown, NULL}
+
+int main(void)
+{
+    (void)signal(SIGPIPE, SIG_IGN);
+    log_init(LOG_LEVEL_ERR, false, "test");
+    if (getenv("TEST_FILTER") != NULL) cmocka_set_test_filter(getenv("TEST_FILTER"));
+    const struct CMUnitTest tests[] = {
+        BOTH(test_both_sides_know_each_other_and_talk),
+        BOTH(test_names_and_ipv6_are_dialled),
+        BOTH(test_finish_sends_what_is_queued),
+        BOTH(test_a_slow_reader_slows_the_writer),
+        BOTH(test_a_relay_holds_back_its_source),
+        BOTH(test_who_never_reads_is_closed),
+        BOTH(test_dialling_nowhere),
+        BOTH(test_a_look_up_is_cancelled),
+        BOTH(test_closed_in_every_state),
+        BOTH(test_closed_inside_each_hook),
+        BOTH(test_the_other_side_resets),
+        BOTH(test_half_and_slow_handshakes_end_in_time),
+        TLS(test_a_silent_server_is_given_up),
+        BOTH(test_the_owner_sets_deadlines),
+        BOTH(test_strange_bytes_are_refused),
+        TLS(test_an_agent_gets_no_peer_protocol),
+        TLS(test_a_revoked_one_is_cut_off_and_others_are_not),
+        BOTH(test_an_old_dialled_connection_is_told),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
