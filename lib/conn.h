@@ -75,6 +75,7 @@ enum conn_refusal {
     CONN_REFUSED_LIMIT,    /* Too many. */
     CONN_REFUSED_ID,       /* Its certificate is of somebody else. */
     CONN_REFUSED_GROUP,
+    CONN_REFUSED_REMOVED,  /* A member no more. */
     CONN_REFUSED_LATER,    /* Certificate expired or revoked meanwhile. */
     CONN_REFUSALS_N,
 };

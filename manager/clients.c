@@ -50,6 +50,12 @@ static void client_release(struct client *client)
     free(client);
 }
 
+/* A client that waits for us may be silent; another one may not be for long. */
+static void set_idle(struct client *client)
+{
+    if (client->stream) stream_set_idle(client->stream, client->busy || client->following ? 0 : CLIENTS_IDLE_MS);
+}
+
 /* Sends and releases the answer. */
 static void send_answer(struct client *client, struct client_answer *answer)
 {
@@ -69,6 +75,7 @@ static void send_answer(struct client *client, struct client_answer *answer)
     }
     free(data);
     client_answer_fini(answer);
+    set_idle(client);
 }
 
 static void world_of(struct clients *c, struct answer_world *world)
@@ -92,6 +99,7 @@ static void on_result(void *arg, int status, const struct fsm_result *result)
 static void propose(struct client *client, struct fsm_command *command)
 {
     client->busy = true;
+    set_idle(client);
     int rc = consensus_propose(client->owner->consensus, command, on_result, client);
     if (rc != 0) on_result(client, rc, &(struct fsm_result){0});
 }
@@ -141,8 +149,22 @@ static void begin(struct client *client)
         return;
     }
     client->busy = true;
+    set_idle(client);
     int rc = raft_node_barrier(consensus_node(consensus), on_barrier, client);
     if (rc != 0) on_barrier(client, rc, 0);
+}
+
+/* Operators may ask for everything, and so may who can reach the Unix socket, or this host without TLS. Another manager
+ * gets what it needs to join, and nothing else. */
+static bool may_ask(const struct client *client, const struct client_request *request)
+{
+    switch (conn_identity(stream_conn(client->stream))->role) {
+    case TLS_NOBODY:
+    case TLS_OPERATOR: return true;
+    case TLS_MANAGER: return request->op == CLIENT_VERSION;
+    case TLS_AGENT: return false;
+    }
+    MUST_NOT_REACH();
 }
 
 static void on_frame(void *arg, struct stream *stream, const struct frame_header *header, const uint8_t *body)
@@ -156,13 +178,15 @@ static void on_frame(void *arg, struct stream *stream, const struct frame_header
     client->frame_request = header->request;
     int rc = header->type == CLIENT_FRAME_REQUEST ? client_request_decode(&client->request, body, header->body_size, &e)
                                                   : err_set(&e, -EPROTO, "not a request");
-    if (rc == 0) {
+    if (rc == 0 && may_ask(client, &client->request)) {
         begin(client);
         return;
     }
-    struct client_answer answer = {.code = CLIENT_USAGE};
+    struct client_answer answer = {.code = rc == 0 ? CLIENT_REFUSED : CLIENT_USAGE};
     struct text text = TEXT_ON(answer.text);
-    text_addf(&text, "the manager does not understand the request (%s): is regent of another version?", e.text);
+    if (rc == 0) text_addf(&text, "The certificate of %s does not allow this: use that of an operator.",
+                           conn_identity(stream_conn(stream))->name);
+    else text_addf(&text, "the manager does not understand the request (%s): is regent of another version?", e.text);
     send_answer(client, &answer);
 }
 
@@ -175,26 +199,21 @@ static void on_closed(void *arg, struct stream *stream, const char *why)
     client_release(client);
 }
 
-static void refused_freed(uv_handle_t *handle)
-{
-    free(handle);
-}
-
-void clients_accept(struct clients *clients, struct uv_stream_s *stream)
+void clients_accept(struct clients *clients, struct conn *conn)
 {
     unsigned i = 0;
     while (i < CLIENTS_MAX && clients->all[i]) i++;
     struct client *client = i < CLIENTS_MAX && !clients->stopping ? calloc(1, sizeof *client) : NULL;
     if (!client) {
-        log_limited(LOG_LEVEL_WARN, "clients.full", "text=\"%d clients are connected: one was refused\"", CLIENTS_MAX);
-        uv_close((uv_handle_t *)stream, refused_freed);
+        conn_refuse(conn, CONN_REFUSED_LIMIT, "%d clients are connected", CLIENTS_MAX);
         return;
     }
     client->owner = clients;
     clients->all[i] = client;
     clients->all_n++;
-    client->stream = stream_take(stream, on_frame, on_closed, client);
-    if (!client->stream) client_release(client);
+    client->stream = stream_take(conn, on_frame, on_closed, client);
+    if (client->stream) set_idle(client);
+    else client_release(client);
 }
 
 static void serve_follower(struct client *client, const struct answer_world *world)

@@ -10,39 +10,36 @@
 #include <unistd.h>
 #include <uv.h>
 
+#include "lib/address.h"
 #include "lib/base/text.h"
 #include "lib/log.h"
-#include "manager/config.h"
 
 enum { LISTEN_BACKLOG = 128 };
 
 struct listen {
     uv_tcp_t tcp;
     uv_pipe_t pipe;
+    struct conn_net *net;
     bool has_pipe, pipe_bound, closing;
-    unsigned handles_n; /* Open: memory is freed with the last one. */
-    unsigned pending_n; /* Connections without a preamble yet. */
+    unsigned refs;      /* Open handles and pending connections: memory is freed with the last one. */
+    unsigned pending_n;
     char path[108];
     listen_accept_fn *accept;
     void *arg;
     struct pending *pending; /* List. */
 };
 
-/* A connection whose preamble is being read. */
+/* A connection within its handshake. */
 struct pending {
     struct listen *listen;
     struct pending *next, **link;
-    uv_stream_t *stream;
-    uv_timer_t deadline;
-    bool local, done;
-    size_t have;
-    uint8_t preamble[FRAME_PREAMBLE_SIZE];
+    struct conn *conn;
 };
 
 static void listen_unref(struct listen *l)
 {
-    MUST(l->handles_n > 0);
-    if (--l->handles_n == 0) free(l);
+    MUST(l->refs > 0);
+    if (--l->refs == 0) free(l);
 }
 
 static void listener_closed(uv_handle_t *handle)
@@ -52,96 +49,77 @@ static void listener_closed(uv_handle_t *handle)
 
 /* --- one connection --------------------------------------------------------------------------------------------- */
 
+static void pending_end(struct pending *p)
+{
+    struct listen *l = p->listen;
+    *p->link = p->next;
+    if (p->next) p->next->link = p->link;
+    l->pending_n--;
+    free(p);
+    listen_unref(l);
+}
+
+static void nobody_closed(void *arg, struct conn *conn, const char *why)
+{
+    (void)arg;
+    (void)conn;
+    (void)why;
+}
+
+static void on_bytes(void *arg, struct conn *conn, const uint8_t *data, size_t size)
+{
+    (void)arg;
+    (void)conn;
+    (void)data;
+    (void)size;
+    MUST_NOT_REACH(); /* They go to the next owner; there are none when it has refused. */
+}
+
+static void on_closed(void *arg, struct conn *conn, const char *why)
+{
+    (void)conn;
+    (void)why;
+    pending_end(arg);
+}
+
+/* The next owner may refuse it at once, and then never sets hooks. */
+static void on_ready(void *arg, struct conn *conn)
+{
+    struct pending *p = arg;
+    struct listen *l = p->listen;
+    const struct conn_hooks nobody = {.ready = on_ready, .bytes = on_bytes, .closed = nobody_closed};
+    conn_set_hooks(conn, &nobody);
+    l->accept(l->arg, conn_protocol(conn), conn);
+    pending_end(p);
+}
+
 static void stream_freed(uv_handle_t *handle)
 {
     free(handle);
 }
 
-static void deadline_closed(uv_handle_t *handle)
-{
-    struct pending *p = handle->data;
-    listen_unref(p->listen);
-    free(p);
-}
-
-/* Takes the connection off the list; its stream is the caller's from here on. */
-static uv_stream_t *pending_end(struct pending *p)
-{
-    uv_stream_t *stream = p->stream;
-    MUST(!p->done);
-    p->done = true;
-    *p->link = p->next;
-    if (p->next) p->next->link = p->link;
-    p->listen->pending_n--;
-    uv_read_stop(stream);
-    stream->data = NULL;
-    uv_close((uv_handle_t *)&p->deadline, deadline_closed);
-    return stream;
-}
-
-static void pending_drop(struct pending *p, const char *why)
-{
-    if (p->done) return;
-    log_limited(LOG_LEVEL_WARN, "listen.refused", "text=\"a connection was closed: %s\"", why);
-    uv_close((uv_handle_t *)pending_end(p), stream_freed);
-}
-
-static void on_deadline(uv_timer_t *timer)
-{
-    pending_drop(timer->data, "it did not say within 2 s which protocol it speaks");
-}
-
-/* Exactly the preamble is read: what follows belongs to the protocol's own code. */
-static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
-{
-    (void)suggested;
-    struct pending *p = handle->data;
-    *buf = uv_buf_init((char *)p->preamble + p->have, (unsigned)(sizeof p->preamble - p->have));
-}
-
-static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
-{
-    (void)buf;
-    struct pending *p = stream->data;
-    if (n == 0) return;
-    if (n < 0) {
-        pending_drop(p, "it ended before its first 8 bytes");
-        return;
-    }
-    p->have += (size_t)n;
-    if (p->have < sizeof p->preamble) return;
-    int protocol = frame_preamble_read(p->preamble);
-    if (protocol < 0 || (p->local && protocol != FRAME_CLIENT)) {
-        pending_drop(p, "it does not speak a protocol of Regent");
-        return;
-    }
-    struct listen *l = p->listen;
-    l->accept(l->arg, (enum frame_protocol)protocol, pending_end(p));
-}
-
 static void pending_begin(struct listen *l, uv_stream_t *stream, bool local)
 {
-    struct pending *p = calloc(1, sizeof *p);
-    if (!p || l->pending_n >= LISTEN_PENDING_MAX) {
-        log_limited(LOG_LEVEL_WARN, "listen.full", "text=\"too many connections that say nothing: one was closed\"");
-        free(p);
+    struct pending *p = l->pending_n < LISTEN_PENDING_MAX ? calloc(1, sizeof *p) : NULL;
+    if (!p) {
+        log_limited(LOG_LEVEL_WARN, "listen.full", "text=\"too many connections within their handshake: one was "
+                    "closed\"");
         uv_close((uv_handle_t *)stream, stream_freed);
         return;
     }
+    const struct conn_hooks hooks = {.arg = p, .ready = on_ready, .bytes = on_bytes, .closed = on_closed};
     p->listen = l;
-    p->stream = stream;
-    p->local = local;
+    p->conn = conn_accept(l->net, stream, local, &hooks);
+    if (!p->conn) {
+        free(p);
+        return;
+    }
     p->next = l->pending;
     p->link = &l->pending;
     if (p->next) p->next->link = &p->next;
     l->pending = p;
     l->pending_n++;
-    l->handles_n++;
-    uv_timer_init(stream->loop, &p->deadline);
-    p->deadline.data = p;
-    uv_timer_start(&p->deadline, on_deadline, LISTEN_PREAMBLE_MS, 0);
-    stream->data = p;
-    if (uv_read_start(stream, on_alloc, on_read) != 0) pending_drop(p, "reading failed");
+    l->refs++;
 }
 
 static void on_connection(uv_stream_t *server, int status)
@@ -156,13 +134,12 @@ static void on_connection(uv_stream_t *server, int status)
     else rc = uv_tcp_init(server->loop, (uv_tcp_t *)stream);
     MUST(rc == 0);
     rc = uv_accept(server, stream);
-    if (rc != 0) {
-        log_limited(LOG_LEVEL_WARN, "listen.accept", "text=\"a connection was not accepted: %s\"", uv_strerror(rc));
-        uv_close((uv_handle_t *)stream, stream_freed);
+    if (rc == 0) {
+        pending_begin(l, stream, local);
         return;
     }
-    if (!local) uv_tcp_nodelay((uv_tcp_t *)stream, 1);
-    pending_begin(l, stream, local);
+    log_limited(LOG_LEVEL_WARN, "listen.accept", "text=\"a connection was not accepted: %s\"", uv_strerror(rc));
+    uv_close((uv_handle_t *)stream, stream_freed);
 }
 
 /* --- the sockets ------------------------------------------------------------------------------------------------ */
@@ -187,7 +164,7 @@ static int bind_tcp(struct listen *l, const char *address, struct err *e)
     char host[256];
     uint16_t port;
     struct sockaddr_storage to;
-    if (config_split_address(address, host, sizeof host, &port) != 0)
+    if (address_split(address, host, sizeof host, &port) != 0)
         return err_set(e, -EINVAL, "listen address '%s' is not host:port", address);
     if (uv_ip4_addr(host, port, (struct sockaddr_in *)&to) != 0 &&
         uv_ip6_addr(host, port, (struct sockaddr_in6 *)&to) != 0)
@@ -231,21 +208,22 @@ static int bind_path(struct listen *l, const char *path, struct err *e)
     return 0;
 }
 
-struct listen *listen_start(struct uv_loop_s *loop, const char *address, const char *path, struct err *e)
+struct listen *listen_start(struct conn_net *net, const char *address, const char *path, struct err *e)
 {
     struct listen *l = calloc(1, sizeof *l);
     if (!l) {
         err_set(e, -ENOMEM, "out of memory");
         return NULL;
     }
-    uv_tcp_init(loop, &l->tcp);
+    l->net = net;
+    uv_tcp_init(net->loop, &l->tcp);
     l->tcp.data = l;
-    l->handles_n = 1;
+    l->refs = 1;
     l->has_pipe = path[0] != '\0';
     if (l->has_pipe) {
-        uv_pipe_init(loop, &l->pipe, 0);
+        uv_pipe_init(net->loop, &l->pipe, 0);
         l->pipe.data = l;
-        l->handles_n++;
+        l->refs++;
     }
     int rc = bind_tcp(l, address, e);
     if (rc == 0 && l->has_pipe) rc = bind_path(l, path, e);
@@ -266,10 +244,7 @@ int listen_open(struct listen *listen, listen_accept_fn *accept, void *arg, stru
 void listen_stop(struct listen *listen)
 {
     listen->closing = true;
-    while (listen->pending) {
-        struct pending *p = listen->pending;
-        uv_close((uv_handle_t *)pending_end(p), stream_freed);
-    }
+    for (struct pending *p = listen->pending; p; p = p->next) conn_close(p->conn, "this manager is stopping");
     if (listen->pipe_bound) unlink(listen->path);
     if (listen->has_pipe) uv_close((uv_handle_t *)&listen->pipe, listener_closed);
     uv_close((uv_handle_t *)&listen->tcp, listener_closed);

@@ -7,22 +7,23 @@
 #include <uv.h>
 
 #include "lib/base/text.h"
+#include "lib/clock.h"
 #include "lib/log.h"
-#include "manager/config.h"
 #include "manager/stream.h"
 
 struct peers {
-    struct uv_loop_s *loop;
+    struct conn_net *net;
     struct peers_hooks hooks;
     uint64_t id, term;
     char name[FSM_NAME_SIZE];
     uint64_t leader_id;  /* To whom we connect; 0: nobody. */
     char leader_address[FSM_ADDRESS_SIZE];
     struct stream *out;  /* NULL: none. */
-    uv_tcp_t *dialling;  /* A connection under way; NULL: none. */
+    struct conn *dialling; /* A connection under way; NULL: none. */
+    unsigned failures_n; /* In a row. */
     uv_timer_t retry;
     unsigned incoming_n;
-    unsigned refs;       /* Handles and streams that still point here. */
+    unsigned refs;       /* Handles, connections and streams that still point here. */
     bool stopping;
     struct stream *incoming[PEERS_INCOMING_MAX];
     struct proto_observation observation; /* Encoded from, decoded into. */
@@ -34,14 +35,14 @@ static void peers_unref(struct peers *p)
     if (--p->refs == 0) free(p);
 }
 
-struct peers *peers_new(struct uv_loop_s *loop, const char *self_name, const struct peers_hooks *hooks)
+struct peers *peers_new(struct conn_net *net, const char *self_name, const struct peers_hooks *hooks)
 {
     struct peers *p = calloc(1, sizeof *p);
     if (!p) return NULL;
-    p->loop = loop;
+    p->net = net;
     p->hooks = *hooks;
     TEXT_COPY(p->name, self_name);
-    uv_timer_init(loop, &p->retry);
+    uv_timer_init(net->loop, &p->retry);
     p->retry.data = p;
     p->refs = 1;
     return p;
@@ -56,9 +57,12 @@ static void on_retry(uv_timer_t *timer)
     dial(timer->data);
 }
 
+/* Sooner or later by chance, so that the managers do not come all at once; longer after each failure. */
 static void retry_later(struct peers *p)
 {
-    if (!p->stopping && p->leader_id != 0) uv_timer_start(&p->retry, on_retry, PEERS_RETRY_MS, 0);
+    unsigned shift = p->failures_n < 4 ? p->failures_n : 4;
+    uint64_t ms = ((uint64_t)PEERS_RETRY_MS << shift) * (100 + clock_random() % 100) / 100;
+    if (!p->stopping && p->leader_id != 0) uv_timer_start(&p->retry, on_retry, ms, 0);
 }
 
 static void out_frame(void *arg, struct stream *stream, const struct frame_header *header, const uint8_t *body)
@@ -72,7 +76,7 @@ static void out_frame(void *arg, struct stream *stream, const struct frame_heade
 static void out_closed(void *arg, struct stream *stream, const char *why)
 {
     struct peers *p = arg;
-    (void)why;
+    log_debug("peers.closed", "address=%s text=\"%s\"", p->leader_address, why);
     if (p->out == stream) {
         p->out = NULL;
         retry_later(p);
@@ -80,66 +84,59 @@ static void out_closed(void *arg, struct stream *stream, const char *why)
     peers_unref(p);
 }
 
-static void dial_closed(uv_handle_t *handle)
+static void dial_closed(void *arg, struct conn *conn, const char *why)
 {
-    struct peers *p = handle->data;
-    free(handle);
+    struct peers *p = arg;
+    if (p->dialling == conn) {
+        p->dialling = NULL;
+        p->failures_n++;
+        log_limited(LOG_LEVEL_INFO, "peers.unreachable", "address=%s text=\"%s\"", p->leader_address, why);
+        retry_later(p);
+    }
     peers_unref(p);
 }
 
-static void dial_done(uv_connect_t *request, int status)
+/* True when who answers is the leader, as far as it can be known. */
+static bool is_leader(const struct peers *p, struct conn *conn)
 {
-    uv_tcp_t *tcp = (uv_tcp_t *)request->handle;
-    struct peers *p = tcp->data;
-    free(request);
-    bool wanted = p->dialling == tcp && !p->stopping;
-    if (p->dialling == tcp) p->dialling = NULL;
-    if (status != 0 || !wanted) {
-        if (!uv_is_closing((uv_handle_t *)tcp)) uv_close((uv_handle_t *)tcp, dial_closed);
-        if (wanted) retry_later(p);
+    return p->net->tls == NULL || conn_identity(conn)->id == p->leader_id;
+}
+
+static void dial_ready(void *arg, struct conn *conn)
+{
+    struct peers *p = arg;
+    if (!is_leader(p, conn)) {
+        char why[CONN_TEXT_SIZE + 64];
+        struct text text = TEXT_ON(why);
+        text_addf(&text, "%s answers, member %llu is wanted: check the addresses of the group", conn_name(conn),
+                  (unsigned long long)p->leader_id);
+        conn_close(conn, why);
         return;
     }
-    uv_tcp_nodelay(tcp, 1);
-    uint8_t preamble[FRAME_PREAMBLE_SIZE];
-    frame_preamble(preamble, FRAME_PEER);
-    p->out = stream_take((uv_stream_t *)tcp, out_frame, out_closed, p);
-    if (!p->out) {
-        peers_unref(p);
-        return;
-    }
-    if (stream_send_raw(p->out, preamble, sizeof preamble) != 0) return; /* It closes; out_closed() tries again. */
+    struct stream *out = stream_take(conn, out_frame, out_closed, p);
+    if (!out) return; /* dial_closed() follows. */
+    p->dialling = NULL;
+    p->failures_n = 0;
+    p->out = out;
     p->hooks.connected(p->hooks.arg);
 }
 
-static bool leader_sockaddr(const struct peers *p, struct sockaddr_storage *to)
+static void dial_bytes(void *arg, struct conn *conn, const uint8_t *data, size_t size)
 {
-    char host[256];
-    uint16_t port;
-    if (config_split_address(p->leader_address, host, sizeof host, &port) != 0) return false;
-    return uv_ip4_addr(host, port, (struct sockaddr_in *)to) == 0 ||
-           uv_ip6_addr(host, port, (struct sockaddr_in6 *)to) == 0;
+    (void)arg;
+    (void)conn;
+    (void)data;
+    (void)size;
+    MUST_NOT_REACH(); /* Nothing comes before dial_ready(), and then it is a stream. */
 }
 
 static void dial(struct peers *p)
 {
-    struct sockaddr_storage to;
-    if (p->stopping || p->leader_id == 0 || p->out || p->dialling || !leader_sockaddr(p, &to)) return;
-    uv_tcp_t *tcp = malloc(sizeof *tcp);
-    uv_connect_t *request = malloc(sizeof *request);
-    if (!tcp || !request || uv_tcp_init(p->loop, tcp) != 0) {
-        free(tcp);
-        free(request);
-        retry_later(p);
-        return;
-    }
-    tcp->data = p;
-    p->refs++;
-    p->dialling = tcp;
-    if (uv_tcp_connect(request, tcp, (struct sockaddr *)&to, dial_done) == 0) return;
-    free(request);
-    p->dialling = NULL;
-    uv_close((uv_handle_t *)tcp, dial_closed);
-    retry_later(p);
+    const struct conn_hooks hooks = {.arg = p, .ready = dial_ready, .bytes = dial_bytes, .closed = dial_closed};
+    if (p->stopping || p->leader_id == 0 || p->out || p->dialling) return;
+    p->dialling = conn_dial(p->net, p->leader_address, FRAME_PEER, &hooks);
+    if (p->dialling) p->refs++;
+    else retry_later(p);
 }
 
 static void hang_up(struct peers *p)
@@ -151,9 +148,9 @@ static void hang_up(struct peers *p)
         stream_close(out);
     }
     if (p->dialling) {
-        uv_tcp_t *tcp = p->dialling;
+        struct conn *dialling = p->dialling;
         p->dialling = NULL;
-        uv_close((uv_handle_t *)tcp, dial_closed);
+        conn_close(dialling, "another manager leads");
     }
 }
 
@@ -165,6 +162,7 @@ void peers_run(struct peers *peers, const struct raft_node_status *status)
     bool is_same = text_equal(peers->leader_address, status->leader_address);
     if (wanted == peers->leader_id && (wanted == 0 || is_same)) return;
     hang_up(peers);
+    peers->failures_n = 0;
     peers->leader_id = wanted;
     TEXT_COPY(peers->leader_address, status->leader_address);
     dial(peers);
@@ -211,6 +209,12 @@ static void in_frame(void *arg, struct stream *stream, const struct frame_header
         stream_close(stream);
         return;
     }
+    struct conn *conn = stream_conn(stream);
+    if (p->net->tls && p->observation.manager_id != conn_identity(conn)->id) {
+        conn_refuse(conn, CONN_REFUSED_ID, "it sends what member %llu is said to have seen",
+                    (unsigned long long)p->observation.manager_id);
+        return;
+    }
     p->hooks.received(p->hooks.arg, &p->observation);
 }
 
@@ -226,25 +230,26 @@ static void in_closed(void *arg, struct stream *stream, const char *why)
     peers_unref(p);
 }
 
-static void refused_freed(uv_handle_t *handle)
+/* Who comes again has ended its old connection, whether we see that yet or not. */
+static void drop_older(struct peers *p, uint64_t id)
 {
-    free(handle);
+    for (unsigned i = 0; i < PEERS_INCOMING_MAX; i++)
+        if (p->incoming[i] && conn_identity(stream_conn(p->incoming[i]))->id == id) stream_close(p->incoming[i]);
 }
 
-void peers_accept(struct peers *peers, struct uv_stream_s *stream)
+void peers_accept(struct peers *peers, struct conn *conn)
 {
     unsigned i = 0;
     while (i < PEERS_INCOMING_MAX && peers->incoming[i]) i++;
     if (i == PEERS_INCOMING_MAX || peers->stopping) {
-        log_limited(LOG_LEVEL_WARN, "peers.full", "text=\"more than %d managers are connected: one was refused\"",
-                    PEERS_INCOMING_MAX);
-        uv_close((uv_handle_t *)stream, refused_freed);
+        conn_refuse(conn, CONN_REFUSED_LIMIT, "more than %d managers are connected", PEERS_INCOMING_MAX);
         return;
     }
+    if (peers->net->tls) drop_older(peers, conn_identity(conn)->id);
+    peers->incoming[i] = stream_take(conn, in_frame, in_closed, peers);
+    if (!peers->incoming[i]) return;
     peers->refs++;
-    peers->incoming[i] = stream_take(stream, in_frame, in_closed, peers);
-    if (peers->incoming[i]) peers->incoming_n++;
-    else peers_unref(peers);
+    peers->incoming_n++;
 }
 
 static void retry_closed(uv_handle_t *handle)

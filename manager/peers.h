@@ -1,7 +1,8 @@
 /* Exchange of observations: each manager that does not lead keeps one connection to the leader and pushes what it sees.
  *
- * Happy path: a leader is known, the connection stands, peers_push() sends one frame a change. Failure modes: no
- * leader, or the connection ends (tried again every PEERS_RETRY_MS; observations are best effort, the newest wins);
+ * Happy path: a leader is known, the connection stands, peers_push() sends one frame a change. With TLS, who answers
+ * must be the leader by its certificate, and who sends must be who it says has seen it. Failure modes: no leader; the
+ * connection ends (tried again after PEERS_RETRY_MS, longer each time; observations are best effort, the newest wins);
  * the leader does not take what it is sent (frames are left out); a frame that does not decode (connection closed,
  * logged). Loop thread only. */
 #ifndef REGENT_MANAGER_PEERS_H
@@ -12,8 +13,8 @@
 #include "proto/convert.h"
 #include "raft/node.h"
 
-struct uv_loop_s;
-struct uv_stream_s;
+struct conn;
+struct conn_net;
 struct peers;
 
 enum { PEERS_RETRY_MS = 100, PEERS_FRAME_OBSERVATION = 1, PEERS_INCOMING_MAX = 32, PEERS_QUEUE_MAX = 256 << 10 };
@@ -25,14 +26,14 @@ struct peers_hooks {
     void (*connected)(void *arg);
 };
 
-/* Copies 'hooks'; keeps 'loop'. NULL when memory is out. */
-struct peers *peers_new(struct uv_loop_s *loop, const char *self_name, const struct peers_hooks *hooks);
+/* Copies 'hooks'; borrows 'net'. NULL when memory is out. */
+struct peers *peers_new(struct conn_net *net, const char *self_name, const struct peers_hooks *hooks);
 /* Follows the leader: connects to it, or drops the connection to another one. Called once a round. */
 void peers_run(struct peers *peers, const struct raft_node_status *status);
 /* Sends this manager's observations of a cluster; nothing happens without a leader or when this one leads. */
 void peers_push(struct peers *peers, const struct fsm_cluster *cluster, const struct view_manager *mine);
-/* Takes an accepted connection whose preamble named FRAME_PEER. */
-void peers_accept(struct peers *peers, struct uv_stream_s *stream);
+/* Takes an accepted connection that speaks FRAME_PEER. */
+void peers_accept(struct peers *peers, struct conn *conn);
 /* Closes everything; memory is freed on the loop. */
 void peers_stop(struct peers *peers);
 

@@ -181,7 +181,7 @@ static int start_modules(struct shell *s, struct err *e)
     struct clients_hooks clients_hooks = {s, shell_world};
     shell_fill_ports(s);
     s->sessions = sessions_new(&s->loop, &sessions_hooks);
-    s->peers = peers_new(&s->loop, s->config->node, &peers_hooks);
+    s->peers = peers_new(&s->net, s->config->node, &peers_hooks);
     s->observe = observe_new(&s->ports, shell_changed, s);
     s->execute = execute_new(&s->ports, shell_changed, s);
     if (s->observe && s->execute) s->driver = driver_new(&s->ports, s->observe, s->execute);
@@ -195,7 +195,9 @@ static int start_all(struct shell *s, struct err *e)
     struct raft_node_config node;
     struct consensus_hooks hooks = {s, shell_applied, shell_woken, shell_fatal};
     fill_node_config(s->config, &node);
-    s->listen = listen_start(&s->loop, s->config->listen, s->config->socket, e);
+    node.net = &s->net;
+    conn_net_init(&s->net, &s->loop, NULL);
+    s->listen = listen_start(&s->net, s->config->listen, s->config->socket, e);
     if (!s->listen) return e->code;
     s->consensus = consensus_start(&s->loop, &node, &hooks, e);
     if (!s->consensus) return e->code;

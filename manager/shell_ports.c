@@ -185,14 +185,14 @@ void shell_fatal(void *arg, const char *text)
     shell_stop(s);
 }
 
-void shell_accept(void *arg, enum frame_protocol protocol, struct uv_stream_s *stream)
+void shell_accept(void *arg, enum frame_protocol protocol, struct conn *conn)
 {
     struct shell *s = arg;
     switch (protocol) {
-    case FRAME_RAFT: raft_node_accept(consensus_node(s->consensus), stream); return;
-    case FRAME_PEER: peers_accept(s->peers, stream); return;
-    case FRAME_CLIENT: clients_accept(s->clients, stream); return;
-    case FRAME_AGENT: break; /* No listener lets it in. */
+    case FRAME_RAFT: raft_node_accept(consensus_node(s->consensus), conn); return;
+    case FRAME_PEER: peers_accept(s->peers, conn); return;
+    case FRAME_CLIENT: clients_accept(s->clients, conn); return;
+    case FRAME_AGENT: conn_refuse(conn, CONN_REFUSED_BYTES, "this version has no use for agents"); return;
     }
     MUST_NOT_REACH();
 }

@@ -22,6 +22,7 @@ struct shell {
     uv_signal_t sigint, sigterm;
     const struct config *config;
     struct ports ports;
+    struct conn_net net;
     struct listen *listen;
     struct consensus *consensus;
     struct sessions *sessions;
@@ -56,6 +57,6 @@ void shell_world(void *arg, struct answer_world *world);
 void shell_applied(void *arg);
 void shell_woken(void *arg);
 void shell_fatal(void *arg, const char *text);
-void shell_accept(void *arg, enum frame_protocol protocol, struct uv_stream_s *stream);
+void shell_accept(void *arg, enum frame_protocol protocol, struct conn *conn);
 
 #endif

@@ -3,127 +3,104 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
-#include <uv.h>
-
-enum { STREAM_READ_SIZE = 64 << 10 };
 
 struct stream {
-    uv_stream_t *handle;
+    struct conn *conn;
     stream_frame_fn *on_frame;
     stream_closed_fn *on_closed;
     void *arg;
     struct frame_reader reader;
+    uint64_t idle_ms;
+    enum { WAITS_FRAME = 0, WAITS_HEADER, WAITS_BODY } waits; /* What the deadline of the connection is for. */
     bool closing;
-    const char *why;
-    char buffer[STREAM_READ_SIZE];
 };
 
-struct stream_write {
-    uv_write_t request;
-    struct stream *stream;
-    uint8_t data[];
-};
-
-static void handle_closed(uv_handle_t *handle)
+/* Bytes alone do not move the deadline of a frame: only its beginning, its header and its end do. */
+static void set_deadline(struct stream *s)
 {
-    struct stream *s = handle->data;
-    s->on_closed(s->arg, s, s->why);
+    const struct frame_reader *r = &s->reader;
+    uint64_t ms = STREAM_FRAME_MS;
+    if (r->len == 0) {
+        s->waits = WAITS_FRAME;
+        conn_set_deadline(s->conn, s->idle_ms, CONN_NOT_REFUSED, "nothing came for the idle time");
+        return;
+    }
+    struct frame_header h;
+    bool has_header = r->len >= FRAME_HEADER_SIZE;
+    if (s->waits == WAITS_BODY || (s->waits == WAITS_HEADER && !has_header)) return;
+    if (has_header && frame_header_read(&h, r->base + r->start) == 0) ms += h.body_size / STREAM_FRAME_BYTES_MS;
+    s->waits = has_header ? WAITS_BODY : WAITS_HEADER;
+    conn_set_deadline(s->conn, ms, CONN_REFUSED_DEADLINE, "a frame came too slowly");
+}
+
+static void on_bytes(void *arg, struct conn *conn, const uint8_t *data, size_t size)
+{
+    struct stream *s = arg;
+    struct frame_header header;
+    const uint8_t *body;
+    if (s->closing) return;
+    int rc = frame_reader_push(&s->reader, data, size);
+    if (rc == -ENOMEM) {
+        conn_close(conn, "out of memory");
+        return;
+    }
+    while (rc == 0 && !s->closing && frame_reader_peek(&s->reader, &header, &body) == 1) {
+        s->on_frame(s->arg, s, &header, body);
+        frame_reader_pop(&s->reader);
+        s->waits = WAITS_FRAME;
+        rc = frame_reader_push(&s->reader, NULL, 0); /* Looks at the length of the next one. */
+    }
+    if (rc != 0) conn_refuse(conn, CONN_REFUSED_BYTES, "a frame is longer than allowed");
+    else if (!s->closing) set_deadline(s);
+}
+
+static void on_ready(void *arg, struct conn *conn)
+{
+    (void)arg;
+    (void)conn;
+    MUST_NOT_REACH(); /* It was ready before it came here. */
+}
+
+static void on_closed(void *arg, struct conn *conn, const char *why)
+{
+    struct stream *s = arg;
+    (void)conn;
+    s->closing = true;
+    s->on_closed(s->arg, s, why);
     frame_reader_fini(&s->reader);
-    free(handle);
     free(s);
 }
 
-static void close_because(struct stream *s, const char *why)
+/* Whoever dialled it dials again. */
+static void on_old(void *arg, struct conn *conn)
 {
-    if (s->closing) return;
-    s->closing = true;
-    s->why = why;
-    uv_close((uv_handle_t *)s->handle, handle_closed);
+    (void)arg;
+    conn_close(conn, "it is old");
 }
 
-void stream_close(struct stream *stream)
-{
-    close_because(stream, "closed");
-}
-
-static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
-{
-    (void)suggested;
-    struct stream *s = handle->data;
-    *buf = uv_buf_init(s->buffer, sizeof s->buffer);
-}
-
-static void on_read(uv_stream_t *handle, ssize_t n, const uv_buf_t *buf)
-{
-    struct stream *s = handle->data;
-    if (n < 0) {
-        close_because(s, n == UV_EOF ? "the other side closed the connection" : "reading failed");
-        return;
-    }
-    if (n == 0) return;
-    int rc = frame_reader_push(&s->reader, buf->base, (size_t)n);
-    if (rc != 0) {
-        close_because(s, rc == -ENOMEM ? "out of memory" : "a frame is longer than allowed");
-        return;
-    }
-    struct frame_header header;
-    const uint8_t *body;
-    while (!s->closing && frame_reader_peek(&s->reader, &header, &body) == 1) {
-        s->on_frame(s->arg, s, &header, body);
-        if (!s->closing) frame_reader_pop(&s->reader);
-    }
-}
-
-static void free_unused(uv_handle_t *handle)
-{
-    free(handle);
-}
-
-struct stream *stream_take(struct uv_stream_s *handle, stream_frame_fn *on_frame, stream_closed_fn *on_closed,
-                           void *arg)
+struct stream *stream_take(struct conn *conn, stream_frame_fn *frame_fn, stream_closed_fn *closed_fn, void *arg)
 {
     struct stream *s = calloc(1, sizeof *s);
     if (!s) {
-        uv_close((uv_handle_t *)handle, free_unused);
+        conn_close(conn, "out of memory");
         return NULL;
     }
-    s->handle = handle;
-    s->on_frame = on_frame;
-    s->on_closed = on_closed;
+    const struct conn_hooks hooks = {
+        .arg = s, .ready = on_ready, .bytes = on_bytes, .closed = on_closed, .old = on_old};
+    s->conn = conn;
+    s->on_frame = frame_fn;
+    s->on_closed = closed_fn;
     s->arg = arg;
     frame_reader_init(&s->reader);
-    handle->data = s;
-    if (uv_read_start(handle, on_alloc, on_read) != 0) close_because(s, "reading failed");
+    conn_set_hooks(conn, &hooks);
+    set_deadline(s);
     return s;
 }
 
-static void on_written(uv_write_t *request, int status)
+void stream_set_idle(struct stream *stream, uint64_t ms)
 {
-    struct stream_write *w = request->data;
-    if (status < 0 && status != UV_ECANCELED) close_because(w->stream, "writing failed");
-    free(w);
-}
-
-static int write_parts(struct stream *s, const void *head, size_t head_size, const void *body, size_t body_size)
-{
-    if (s->closing) return -EPIPE;
-    if (stream_queued(s) + head_size + body_size > STREAM_QUEUE_MAX) {
-        close_because(s, "the other side does not take what it is sent");
-        return -ENOBUFS;
-    }
-    struct stream_write *w = malloc(sizeof *w + head_size + body_size);
-    if (!w) return -ENOMEM;
-    w->stream = s;
-    w->request.data = w;
-    memcpy(w->data, head, head_size);
-    if (body_size > 0) memcpy(w->data + head_size, body, body_size);
-    uv_buf_t buf = uv_buf_init((char *)w->data, (unsigned)(head_size + body_size));
-    int rc = uv_write(&w->request, s->handle, &buf, 1, on_written);
-    if (rc == 0) return 0;
-    free(w);
-    close_because(s, "writing failed");
-    return -EPIPE;
+    stream->idle_ms = ms;
+    if (!stream->closing && stream->waits == WAITS_FRAME) set_deadline(stream);
 }
 
 int stream_send(struct stream *stream, const struct frame_header *header, const void *body)
@@ -131,15 +108,22 @@ int stream_send(struct stream *stream, const struct frame_header *header, const 
     uint8_t head[FRAME_HEADER_SIZE];
     if (header->body_size > FRAME_BODY_MAX) return -EMSGSIZE;
     frame_header_write(head, header);
-    return write_parts(stream, head, sizeof head, body, header->body_size);
-}
-
-int stream_send_raw(struct stream *stream, const void *data, size_t size)
-{
-    return write_parts(stream, data, size, NULL, 0);
+    const struct iovec parts[] = {{head, sizeof head}, {(void *)body, header->body_size}};
+    return conn_writev(stream->conn, parts, 2);
 }
 
 size_t stream_queued(const struct stream *stream)
 {
-    return uv_stream_get_write_queue_size(stream->handle);
+    return conn_queued(stream->conn);
+}
+
+struct conn *stream_conn(const struct stream *stream)
+{
+    return stream->conn;
+}
+
+void stream_close(struct stream *stream)
+{
+    stream->closing = true;
+    conn_close(stream->conn, "closed");
 }

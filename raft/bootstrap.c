@@ -77,6 +77,7 @@ static int fill_configuration(struct raft_configuration *c, const struct raft_no
 static int write_raft(uv_loop_t *loop, const char *dir, const struct storage_identity *who, char *text,
                       size_t text_size)
 {
+    struct conn_net net; /* Nothing connects. */
     struct transport transport;
     struct raft_io io = {0};
     struct raft_fsm fsm = {.version = 1, .apply = no_apply};
@@ -84,7 +85,8 @@ static int write_raft(uv_loop_t *loop, const char *dir, const struct storage_ide
     struct raft_configuration c;
     bool closed = false;
     memset(&raft, 0, sizeof raft);
-    transport_init(&transport, loop, who->group_id);
+    conn_net_init(&net, loop, NULL);
+    transport_init(&transport, &net, who->group_id);
     int rv = raft_uv_init(&io, loop, dir, &transport.raft);
     if (rv != 0) return rv;
     raft_uv_set_segment_size(&io, SEGMENT_BYTES);

@@ -231,11 +231,12 @@ static void on_nowhere(struct raft_io_send *req, int status)
     free(req);
 }
 
-/* Makes libraft close its connection to a peer. A message for another address of the same peer does that; it stays
- * queued for nowhere until the next real message, for the real address, replaces that connection too, and connects. */
-static void drop_connection(struct guard *g, raft_id id)
+/* A message for another address of the same peer makes libraft close its connection; it stays queued for nowhere until
+ * the next real message, for the real address, replaces that connection too, and connects. */
+void guard_drop_connection(struct guard *g, raft_id id)
 {
     struct raft_message m = {.type = RAFT_REQUEST_VOTE_RESULT, .server_id = id, .server_address = TRANSPORT_NOWHERE};
+    if (g->closing || guard_failed(g)) return;
     struct raft_io_send *req = calloc(1, sizeof *req);
     if (req != NULL && g->inner.send(&g->io, req, &m, on_nowhere) != 0) free(req);
 }
@@ -247,7 +248,7 @@ static int io_send(struct raft_io *io, struct raft_io_send *req, const struct ra
     struct guard *g = guard_of(io);
     req->cb = cb;
     int rv = guard_failed(g) ? RAFT_CANCELED : g->inner.send(io, req, message, cb);
-    if (rv == RAFT_IOERR) drop_connection(g, message->server_id); /* It would fail for ever. */
+    if (rv == RAFT_IOERR) guard_drop_connection(g, message->server_id); /* It would fail for ever. */
     if (rv != 0) cb(req, rv);
     return 0;
 }
@@ -276,7 +277,7 @@ static void hurry_election(struct guard *g, raft_id lost)
 void guard_peer_lost(struct guard *g, raft_id id)
 {
     if (g->closing || guard_failed(g)) return;
-    drop_connection(g, id);
+    guard_drop_connection(g, id);
     hurry_election(g, id);
 }
 

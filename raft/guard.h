@@ -79,6 +79,9 @@ void guard_peer_lost(struct guard *g, raft_id id);
 /* Milliseconds since the last message of 'id' came; -1: none came yet. */
 int64_t guard_contact_ms(struct guard *g, raft_id id);
 
+/* Makes libraft close its connection to a peer and connect anew for its next message. */
+void guard_drop_connection(struct guard *g, raft_id id);
+
 /* True when the disk failed; g->text says how. Loop thread. */
 bool guard_failed(struct guard *g);
 

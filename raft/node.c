@@ -79,10 +79,11 @@ static void on_tick(void *arg)
     if (want_barrier || moved || guard_failed(&node->guard)) node_wake(node);
 }
 
-static void on_peer_lost(void *arg, uint64_t id)
+static void on_peer_lost(void *arg, uint64_t id, bool old)
 {
     struct raft_node *node = arg;
-    guard_peer_lost(&node->guard, id);
+    if (old) guard_drop_connection(&node->guard, id);
+    else guard_peer_lost(&node->guard, id);
 }
 
 static void on_closer_closed(uv_handle_t *handle)
@@ -304,7 +305,7 @@ static int open_raft(struct raft_node *node, struct err *e)
     int rv = storage_path(dir, node->data_dir, "raft", e);
     if (rv != 0) return rv;
     uv_update_time(node->loop);
-    transport_init(&node->transport, node->loop, node->identity.group_id);
+    transport_init(&node->transport, node->config.net, node->identity.group_id);
     node->transport.on_lost = on_peer_lost;
     node->transport.on_removed = on_removed;
     node->transport.is_removed = is_removed;
@@ -343,6 +344,19 @@ static int start_raft(struct raft_node *node, struct err *e)
     return 0;
 }
 
+/* The others believe the certificate, libraft believes the directory. */
+static int check_certificate(const struct raft_node *node, struct err *e)
+{
+    const struct tls *tls = node->config.net->tls;
+    if (tls == NULL) return 0;
+    const struct tls_identity *self = tls_self(tls);
+    if (self->role == TLS_MANAGER && self->id == node->config.id) return 0;
+    return err_set(e, -EPERM, "%s: this is node %" PRIu64 ", but the certificate is of %s with id %" PRIu64 ": nobody "
+                   "would talk to it. Issue one with `regent pki issue manager NAME --id %" PRIu64 "`, or set "
+                   "tls.cert and tls.key to that of this node", node->data_dir, node->config.id, self->name,
+                   self->id, node->config.id);
+}
+
 /* Locks and reads the data directory, then opens libraft on it. */
 static int open_node(struct raft_node *node, struct err *e)
 {
@@ -351,6 +365,7 @@ static int open_node(struct raft_node *node, struct err *e)
     struct seal *seal = &node->guard.seal;
     struct seal_state sealed;
     int rc = storage_load(node->data_dir, node->config.id, node->config.address, &node->identity, e);
+    if (rc == 0) rc = check_certificate(node, e);
     if (rc == 0) rc = preflight(node->data_dir, node->config.id, &sealed, e);
     if (rc == 0) rc = seal_open(seal, node->data_dir, &sealed, e);
     if (rc != 0) {
@@ -389,7 +404,7 @@ struct raft_node *raft_node_start(struct uv_loop_s *loop, const struct raft_node
     return node;
 }
 
-void raft_node_accept(struct raft_node *node, struct uv_stream_s *stream)
+void raft_node_accept(struct raft_node *node, struct conn *conn)
 {
-    transport_accept(&node->transport, stream);
+    transport_accept(&node->transport, conn);
 }

@@ -14,7 +14,8 @@
 #include "lib/base/err.h"
 
 struct uv_loop_s;
-struct uv_stream_s;
+struct conn;
+struct conn_net;
 struct raft_node;
 
 enum { RAFT_NODE_MEMBERS_MAX = 7, RAFT_NODE_COMMAND_MAX = 1 << 20, RAFT_NODE_QUEUE_MAX = 1024 };
@@ -50,7 +51,8 @@ struct raft_node_hooks {
 
 struct raft_node_config {
     const char *data_dir; /* Copied. Its sub-directory raft/ holds log and snapshots. Locked while the node lives. */
-    uint64_t id;
+    struct conn_net *net; /* Borrowed; connections to the others are made with it. Not needed by the bootstrap. */
+    uint64_t id;          /* With TLS, that of the certificate. */
     char address[128];
     uint32_t heartbeat_ms;          /* 0: 100. At least 20. */
     uint32_t election_timeout_ms;   /* 0: 500. At least twice heartbeat_ms. */
@@ -89,21 +91,16 @@ int raft_node_join(const struct raft_node_config *config, const struct raft_node
 int raft_node_move(const struct raft_node_config *config, struct err *e) MUST_CHECK;
 
 /* Opens the data directory, checks that it belongs to this node, and starts. Each failure has one clear text and code
- * in 'e': not bootstrapped (-ENOENT), of another node (-EPERM), in use (-EBUSY), corrupt (-EBADMSG: wipe and re-add
- * under a new id), disk full (-ENOSPC). Keeps 'loop' and hooks->arg. After a failure (NULL) handles may still be
- * closing: run 'loop' until it is empty before it is closed. What was stored is given to the hooks by the first
- * raft_node_run() (a snapshot) and when a leader tells that it is committed (the log behind it). */
+ * in 'e': not bootstrapped (-ENOENT), of another node or certificate (-EPERM), in use (-EBUSY), corrupt (-EBADMSG: wipe
+ * and re-add under a new id), disk full (-ENOSPC). Keeps 'loop' and hooks->arg. After a failure (NULL) handles may
+ * still be closing: run 'loop' until it is empty before it is closed. What was stored is given to the hooks by the
+ * first raft_node_run() (a snapshot) and when a leader tells that it is committed (the log behind it). */
 struct raft_node *raft_node_start(struct uv_loop_s *loop, const struct raft_node_config *config,
                                   const struct raft_node_hooks *hooks, struct err *e);
 
-/* Takes over an accepted stream whose preamble named the Raft protocol (see transport.h); on the loop thread.
- *
- * The listener allocates each stream with malloc(sizeof(uv_tcp_t)) (uv_pipe_t for a unix socket), inits it on the
- * node's loop, and reads exactly the 8 bytes of the preamble, never more: its uv_alloc_cb gives a buffer of no more
- * than what is missing, because the next bytes belong to the node. From this call on the stream is the node's whatever
- * happens: it closes it and free()s it, also when the handshake is wrong or the node is stopping; 'data' is
- * overwritten. The listener must have no request on it any more. */
-void raft_node_accept(struct raft_node *node, struct uv_stream_s *stream);
+/* Takes over an accepted connection that is ready and speaks FRAME_RAFT (lib/conn.h). It is the node's from now on,
+ * whatever happens. */
+void raft_node_accept(struct raft_node *node, struct conn *conn);
 
 /* Deals with all that libraft recorded since the last call: calls hooks and 'done' functions. */
 void raft_node_run(struct raft_node *node);

@@ -1,33 +1,24 @@
 /* The accepting side of the stream seam, the handshake's format, and closing.
  *
- * Happy path: transport_accept() reads exactly the handshake (never a byte beyond it: what follows is libraft's),
- * checks it and calls libraft's accept callback, which owns the stream from then on. Failure modes: end of stream,
- * deadline, oversized or wrong handshake, too many at once, transport closing: the stream is closed and freed
- * here, with one line in the log, rate limited. */
+ * Happy path: transport_accept() collects the handshake, checks it, answers one byte, puts a bridge between connection
+ * and libraft, and calls libraft's accept callback. Failure modes: end of stream, deadline (lib/conn.h), oversized or
+ * wrong handshake, an id that is not the certificate's, too many at once, transport closing: the connection ends, with
+ * one line in the log, rate limited. */
 #include "raft/transport.h"
 
 #include <inttypes.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <uv.h>
 
 #include "lib/base/bound.h"
-#include "lib/log.h"
-
-enum { HANDSHAKE_SIZE_MAX = HANDSHAKE_FIXED_SIZE + HANDSHAKE_ADDRESS_MAX };
 
 struct greet {
     struct transport *t;
     struct greet *next;
-    uv_stream_t *stream; /* NULL once handed over or closed. */
-    uv_timer_t timer;
+    struct conn *conn;
     uint8_t buf[HANDSHAKE_SIZE_MAX];
-    size_t have, want;
-    unsigned open; /* Handles whose close callback is still to come. */
-    bool done;
+    size_t have;
 };
 
 static void put_u64(uint8_t *to, uint64_t v)
@@ -76,156 +67,169 @@ bool handshake_read(struct handshake *h, const uint8_t *from, size_t size)
     return true;
 }
 
-void transport_tune(struct uv_stream_s *stream)
+/* --- bridges ------------------------------------------------------------------------------------------------------ */
+
+static void on_bridge_lost(void *arg, uint64_t id, bool old)
 {
-    int fd = -1;
-    int timeout_ms = TRANSPORT_USER_TIMEOUT_MS, interval_s = 1, count = 2;
-    if (stream->type != UV_TCP || uv_fileno((uv_handle_t *)stream, &fd) != 0) return;
-    (void)uv_tcp_nodelay((uv_tcp_t *)stream, 1);
-    (void)uv_tcp_keepalive((uv_tcp_t *)stream, 1, 1);
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval_s, sizeof interval_s);
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof count);
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout_ms, sizeof timeout_ms);
+    struct transport *t = arg;
+    if (!t->closing) t->on_lost(t->arg, id, old);
 }
 
-static void greet_unref(struct greet *g)
+static void on_bridge_ended(void *arg, struct bridge *bridge)
+{
+    struct transport *t = arg;
+    struct bridge **p = &t->bridges;
+    while (*p != bridge) p = &(*p)->next;
+    *p = bridge->next;
+    t->bridges_n--;
+    transport_maybe_closed(t);
+}
+
+/* Who was restarted, or cut off, comes again before its old connection ends here. */
+static void drop_older(struct transport *t, uint64_t id)
+{
+    unsigned n = 0;
+    for (struct bridge *b = t->bridges; b != NULL; b = b->next) {
+        if (b->dialled || b->left || b->id != id || ++n < TRANSPORT_ACCEPTED_MAX) continue;
+        bridge_close(b, "the other side has connected anew");
+    }
+}
+
+uv_stream_t *transport_bridge(struct transport *t, struct conn *conn, uint64_t id, bool dialled)
+{
+    const struct bridge_hooks hooks = {t, on_bridge_lost, on_bridge_ended};
+    uv_stream_t *stream = NULL;
+    if (!dialled) drop_older(t, id);
+    struct bridge *b = t->bridges_n < TRANSPORT_BRIDGES_MAX ? bridge_new(conn, id, dialled, &hooks, &stream) : NULL;
+    if (b == NULL) {
+        conn_close(conn, "too many connections, or no memory");
+        return NULL;
+    }
+    b->next = t->bridges;
+    t->bridges = b;
+    t->bridges_n++;
+    return stream;
+}
+
+/* --- the handshake ------------------------------------------------------------------------------------------------ */
+
+static void greet_free(struct greet *g)
 {
     struct transport *t = g->t;
-    if (--g->open != 0) return;
-    for (struct greet **p = &t->greets; *p != NULL; p = &(*p)->next) {
-        if (*p != g) continue;
-        *p = g->next;
-        break;
-    }
+    struct greet **p = &t->greets;
+    while (*p != g) p = &(*p)->next;
+    *p = g->next;
     t->greets_n--;
     free(g);
     transport_maybe_closed(t);
 }
 
-static void on_greet_timer_closed(uv_handle_t *handle)
+static void refuse_removed(struct conn *conn, uint64_t id)
 {
-    greet_unref(handle->data);
+    static const uint8_t removed = TRANSPORT_REMOVED;
+    if (conn_write(conn, &removed, 1) != 0) return; /* It asks again. */
+    conn_refuse(conn, CONN_REFUSED_REMOVED, "member %" PRIu64 " is removed from the group: stop it, its data directory "
+                "is of no more use", id);
 }
 
-static void on_greet_stream_closed(uv_handle_t *handle)
-{
-    struct greet *g = handle->data;
-    free(handle);
-    greet_unref(g);
-}
-
-/* Ends the handshake: 'accepted' takes the stream out, else it is closed because of 'why'. */
-static void greet_finish(struct greet *g, const char *why)
-{
-    if (g->done) return;
-    g->done = true;
-    if (why != NULL) {
-        log_limited(LOG_LEVEL_WARN, "raft.handshake_refused", "text=\"%s\"", why);
-        uv_close((uv_handle_t *)g->stream, on_greet_stream_closed);
-    } else {
-        g->open--; /* libraft owns the stream now; the timer still holds us. */
-    }
-    g->stream = NULL;
-    uv_close((uv_handle_t *)&g->timer, on_greet_timer_closed);
-}
-
-static const char REMOVED[] = "the caller is removed from the group: stop it, its data directory is of no more use";
-
-static const char *greet_check(const struct greet *g, const struct handshake *h)
+/* Says whether the caller may come in; else ends it. */
+static bool greet_check(const struct greet *g, const struct handshake *h)
 {
     const struct transport *t = g->t;
-    if (t->accept_cb == NULL) return "this node is starting or stopping";
-    if (h->wanted != t->id) return "the caller wants another node: check the addresses of the group";
-    if (h->group != t->group) return "the caller belongs to another group: check name and members of the group";
-    if (t->is_removed != NULL && t->is_removed(t->arg, h->id)) return REMOVED;
-    if (h->id == 0 || h->id == t->id) return "the caller has our own id or none: check the data directories";
-    return NULL;
+    const struct tls_identity *who = conn_identity(g->conn);
+    if (t->accept_cb == NULL) {
+        conn_close(g->conn, "this node is starting or stopping");
+    } else if (t->net->tls != NULL && (who->role != TLS_MANAGER || who->id != h->id)) {
+        conn_refuse(g->conn, CONN_REFUSED_ID, "it says that it is member %" PRIu64 ", its certificate is of another: "
+                    "issue one with the id of its data directory", h->id);
+    } else if (h->wanted != t->id) {
+        conn_refuse(g->conn, CONN_REFUSED_ID, "member %" PRIu64 " wants member %" PRIu64 ", this is %" PRIu64
+                    ": check the addresses of the group", h->id, h->wanted, t->id);
+    } else if (h->group != t->group) {
+        conn_refuse(g->conn, CONN_REFUSED_GROUP, "member %" PRIu64 " belongs to another group: check name and members "
+                    "of the group", h->id);
+    } else if (t->is_removed != NULL && t->is_removed(t->arg, h->id)) {
+        refuse_removed(g->conn, h->id);
+    } else if (h->id == 0 || h->id == t->id) {
+        conn_refuse(g->conn, CONN_REFUSED_ID, "its id is %" PRIu64 ", which is ours or none: check the data "
+                    "directories", h->id);
+    } else {
+        return true;
+    }
+    return false;
 }
 
-static void greet_whole(struct greet *g)
+static void greet_whole(struct greet *g, size_t size)
 {
+    static const uint8_t welcome = TRANSPORT_WELCOME;
     struct handshake h;
     struct transport *t = g->t;
-    uv_stream_t *stream = g->stream;
-    const char *why = handshake_read(&h, g->buf, g->want) ? greet_check(g, &h) : "its address is no text";
-    if (why == REMOVED) {
-        char byte = TRANSPORT_REMOVED;
-        uv_buf_t buf = uv_buf_init(&byte, 1);
-        (void)uv_try_write(stream, &buf, 1); /* Lost: it asks again. */
-    }
-    if (why != NULL) {
-        greet_finish(g, why);
+    struct conn *conn = g->conn;
+    if (!handshake_read(&h, g->buf, size)) {
+        conn_refuse(conn, CONN_REFUSED_BYTES, "the address in its handshake is no text");
         return;
     }
-    (void)uv_read_stop(stream);
-    greet_finish(g, NULL);
-    stream->data = NULL;
+    if (!greet_check(g, &h) || conn_write(conn, &welcome, 1) != 0) return;
+    uv_stream_t *stream = transport_bridge(t, conn, h.id, false);
+    if (stream == NULL) return;
+    greet_free(g);
     t->accept_cb(&t->raft, h.id, h.address, stream);
 }
 
-static void on_greet_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
+/* Nothing may follow the handshake before it is answered. */
+static void on_greet_bytes(void *arg, struct conn *conn, const uint8_t *data, size_t size)
 {
-    struct greet *g = handle->data;
-    (void)suggested;
-    *buf = uv_buf_init((char *)g->buf + g->have, (unsigned)(g->want - g->have));
-}
-
-static void on_greet_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
-{
-    struct greet *g = stream->data;
-    (void)buf;
-    if (n < 0) {
-        greet_finish(g, "the connection ended within the handshake");
+    struct greet *g = arg;
+    size_t whole = HANDSHAKE_FIXED_SIZE;
+    if (size > sizeof g->buf - g->have) {
+        conn_refuse(conn, CONN_REFUSED_BYTES, "its handshake is longer than allowed");
         return;
     }
-    g->have += (size_t)n;
-    if (g->have < g->want) return;
-    if (g->want > HANDSHAKE_FIXED_SIZE) {
-        greet_whole(g);
-        return;
-    }
-    g->want = handshake_size(g->buf);
-    if (g->want == 0) greet_finish(g, "the length of its address is not allowed");
+    memcpy(g->buf + g->have, data, size);
+    g->have += size;
+    if (g->have >= HANDSHAKE_FIXED_SIZE) whole = handshake_size(g->buf);
+    if (whole == 0) conn_refuse(conn, CONN_REFUSED_BYTES, "the length of the address in its handshake is not allowed");
+    else if (g->have > whole) conn_refuse(conn, CONN_REFUSED_BYTES, "it sends before its handshake was answered");
+    else if (g->have == whole && whole > HANDSHAKE_FIXED_SIZE) greet_whole(g, whole);
 }
 
-static void on_greet_deadline(uv_timer_t *timer)
+static void on_greet_ready(void *arg, struct conn *conn)
 {
-    greet_finish(timer->data, "no whole handshake within 2 s");
+    (void)arg;
+    (void)conn;
+    MUST_NOT_REACH(); /* It was ready before it came here. */
 }
 
-static void on_refused_closed(uv_handle_t *handle)
+static void on_greet_closed(void *arg, struct conn *conn, const char *why)
 {
-    free(handle);
+    (void)conn;
+    (void)why;
+    greet_free(arg);
 }
 
-void transport_accept(struct transport *t, struct uv_stream_s *stream)
+void transport_accept(struct transport *t, struct conn *conn)
 {
     struct greet *g = t->closing || t->greets_n >= TRANSPORT_GREETS_MAX ? NULL : calloc(1, sizeof *g);
-    (void)uv_read_stop(stream);
     if (g == NULL) {
-        log_limited(LOG_LEVEL_WARN, "raft.handshake_refused", "text=\"too many handshakes at once, or stopping\"");
-        uv_close((uv_handle_t *)stream, on_refused_closed);
+        conn_refuse(conn, CONN_REFUSED_LIMIT, "too many Raft handshakes at once, or stopping");
         return;
     }
+    const struct conn_hooks hooks = {
+        .arg = g, .ready = on_greet_ready, .bytes = on_greet_bytes, .closed = on_greet_closed};
     g->t = t;
-    g->stream = stream;
-    g->want = HANDSHAKE_FIXED_SIZE;
-    g->open = 2;
+    g->conn = conn;
     g->next = t->greets;
     t->greets = g;
     t->greets_n++;
-    MUST(uv_timer_init(t->loop, &g->timer) == 0);
-    g->timer.data = g;
-    stream->data = g;
-    transport_tune(stream);
-    MUST(uv_timer_start(&g->timer, on_greet_deadline, TRANSPORT_DEADLINE_MS, 0) == 0);
-    if (uv_read_start(stream, on_greet_alloc, on_greet_read) != 0) greet_finish(g, "the stream can not be read");
+    conn_set_hooks(conn, &hooks);
 }
+
+/* --- what libraft calls ------------------------------------------------------------------------------------------- */
 
 void transport_maybe_closed(struct transport *t)
 {
     raft_uv_transport_close_cb cb = t->close_cb;
-    if (!t->closing || cb == NULL || t->dials_n != 0 || t->greets_n != 0) return;
+    if (!t->closing || cb == NULL || t->dials_n != 0 || t->greets_n != 0 || t->bridges_n != 0) return;
     t->close_cb = NULL;
     cb(&t->raft); /* May free 't'. */
 }
@@ -252,16 +256,17 @@ static void transport_raft_close(struct raft_uv_transport *raft, raft_uv_transpo
     struct transport *t = raft->impl;
     t->closing = true;
     t->accept_cb = NULL;
-    for (struct greet *g = t->greets; g != NULL; g = g->next) greet_finish(g, "this node is stopping");
+    for (struct greet *g = t->greets; g != NULL; g = g->next) conn_close(g->conn, "this node is stopping");
+    for (struct bridge *b = t->bridges; b != NULL; b = b->next) bridge_close(b, "this node is stopping");
     transport_dials_cancel(t);
     t->close_cb = cb;
     transport_maybe_closed(t);
 }
 
-void transport_init(struct transport *t, struct uv_loop_s *loop, uint64_t group_id)
+void transport_init(struct transport *t, struct conn_net *net, uint64_t group_id)
 {
     memset(t, 0, sizeof *t);
-    t->loop = loop;
+    t->net = net;
     t->group = group_id;
     t->raft.version = 1;
     t->raft.impl = t;

@@ -1,13 +1,14 @@
 /* The stream seam of raft/: libraft gets streams from us, so that one listener serves Raft, managers and clients, and
- * mutual TLS later replaces only this file and its .c files.
+ * TLS is ours (lib/conn.h, raft/bridge.h).
  *
- * After the preamble of lib/frame.h (protocol FRAME_RAFT) the connecting side sends, little endian:
+ * When the connection is ready (lib/conn.h) the connecting side sends, little endian:
  *   u64 its id | u64 the id it wants to reach | u64 group id | u16 address length (1..127) | its address
- * The accepting side closes the connection when the wanted id or the group id is not its own, and after
- * TRANSPORT_DEADLINE_MS without a whole handshake. Only a removed member is answered, TRANSPORT_REMOVED; from then on
- * the stream is libraft's, and only the connecting side writes to it.
+ * The accepting side answers one byte, TRANSPORT_WELCOME or, before it closes, TRANSPORT_REMOVED; or it just closes,
+ * when the wanted id or the group id is not its own, or when the id is not that of the caller's certificate. The
+ * connecting side has checked before that who answers is whom it wants. All of it, connecting and TLS included, within
+ * CONN_HANDSHAKE_MS. From then on only the connecting side sends, and what it sends is libraft's.
  *
- * Streams that libraft gets lie in memory from malloc() (libraft frees them with its default heap, which is free()). */
+ * Without TLS there is no certificate, and every process of this host is believed. */
 #ifndef REGENT_RAFT_TRANSPORT_H
 #define REGENT_RAFT_TRANSPORT_H
 
@@ -15,17 +16,22 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "lib/conn.h"
+#include "raft/bridge.h"
 #include "raft/compat.h"
 
 enum {
-    TRANSPORT_REMOVED = 0x58,         /* Answered, before the end, to who is a member no more. */
-    TRANSPORT_DEADLINE_MS = 2000,     /* Connect and handshake together; also for the accepting side. */
-    TRANSPORT_USER_TIMEOUT_MS = 2000, /* Unacknowledged data for that long: reconnect, so that a healed net is used. */
-    TRANSPORT_GREETS_MAX = 64,        /* Accepted connections without a whole handshake. */
+    TRANSPORT_WELCOME = 0x52,
+    TRANSPORT_REMOVED = 0x58,   /* The other answer, before the end: to who is a member no more. */
+    TRANSPORT_GREETS_MAX = 64,  /* Accepted connections without a whole handshake. */
     TRANSPORT_DIALS_MAX = 32,
+    TRANSPORT_BRIDGES_MAX = 64,
+    TRANSPORT_ACCEPTED_MAX = 2, /* Of one id: the new one and one that is about to end; an older one is closed. */
     TRANSPORT_PEERS_MAX = 16,
+    TRANSPORT_JITTER_MS = 100,  /* After a failure a dial waits up to that long, on top of libraft's own delay. */
     HANDSHAKE_FIXED_SIZE = 26,
     HANDSHAKE_ADDRESS_MAX = 127,
+    HANDSHAKE_SIZE_MAX = HANDSHAKE_FIXED_SIZE + HANDSHAKE_ADDRESS_MAX,
 };
 
 struct handshake {
@@ -33,7 +39,7 @@ struct handshake {
     char address[HANDSHAKE_ADDRESS_MAX + 1];
 };
 
-/* Writes a handshake to 'to' (at least HANDSHAKE_FIXED_SIZE + HANDSHAKE_ADDRESS_MAX bytes). Returns its size. */
+/* Writes a handshake to 'to' (at least HANDSHAKE_SIZE_MAX bytes). Returns its size. */
 size_t handshake_write(uint8_t *to, const struct handshake *h);
 /* Bytes that the whole handshake has, told by its fixed part; 0: the address length is not allowed. */
 size_t handshake_size(const uint8_t from[HANDSHAKE_FIXED_SIZE]);
@@ -54,10 +60,10 @@ struct transport_peer {
 
 struct transport {
     struct raft_uv_transport raft; /* What libraft uses; raft.impl is this struct. */
-    struct uv_loop_s *loop;
+    struct conn_net *net;
     /* The other side has closed a connection that libraft has from us: its process ended, or it did not want us. Must
-     * make libraft drop that connection. */
-    void (*on_lost)(void *arg, uint64_t id);
+     * make libraft drop that connection. 'old': the same, but nothing has happened to the other side. */
+    void (*on_lost)(void *arg, uint64_t id, bool old);
     /* Member 'id' says that this node is removed from the group. */
     void (*on_removed)(void *arg, uint64_t id);
     /* True: 'id' is removed from the group for sure, and is told so. NULL: nobody is. */
@@ -70,25 +76,26 @@ struct transport {
     raft_uv_accept_cb accept_cb; /* NULL: not listening (yet, or any more). */
     raft_uv_transport_close_cb close_cb;
     bool closing;
-    struct dial *dials;   /* Also those whose handles are still closing. */
-    struct greet *greets; /* The same. */
-    unsigned dials_n, greets_n;
+    struct dial *dials;     /* Also those whose handles are still closing. */
+    struct greet *greets;   /* The same. */
+    struct bridge *bridges; /* The same. The newest first. */
+    unsigned dials_n, greets_n, bridges_n;
     struct transport_peer peers[TRANSPORT_PEERS_MAX]; /* By first use; a peer beyond these is not logged. */
 };
 
-/* Prepares t->raft for raft_uv_init(). */
-void transport_init(struct transport *t, struct uv_loop_s *loop, uint64_t group_id);
+/* Prepares t->raft for raft_uv_init(). Borrows 'net'. */
+void transport_init(struct transport *t, struct conn_net *net, uint64_t group_id);
 
-/* Reads the handshake from an accepted stream (preamble already read) and hands it to libraft, or closes and frees
+/* Reads the handshake from an accepted connection that is ready and speaks FRAME_RAFT, and hands it to libraft, or ends
  * it. */
-void transport_accept(struct transport *t, struct uv_stream_s *stream);
+void transport_accept(struct transport *t, struct conn *conn);
 
 /* For transport_dial.c and transport.c. */
 int transport_connect(struct raft_uv_transport *raft, struct raft_uv_connect *req, raft_id id, const char *address,
                       raft_uv_connect_cb cb);
 void transport_dials_cancel(struct transport *t);
 void transport_maybe_closed(struct transport *t);
-/* Latency and dead-peer settings of a TCP stream; others are left alone. */
-void transport_tune(struct uv_stream_s *stream);
+/* Puts a bridge between 'conn' and the stream that it returns for libraft. NULL: 'conn' is closed. */
+uv_stream_t *transport_bridge(struct transport *t, struct conn *conn, uint64_t id, bool dialled);
 
 #endif

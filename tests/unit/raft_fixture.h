@@ -27,7 +27,7 @@
 #include <unistd.h>
 #include <uv.h>
 
-#include "lib/frame.h"
+#include "lib/conn.h"
 #include "lib/log.h"
 #include "raft/node.h"
 
@@ -40,6 +40,7 @@ struct fixture;
 struct member {
     struct fixture *f;
     struct raft_node_config config;
+    struct conn_net net;
     char dir[300];
     uv_tcp_t *listener; /* NULL: the process of this member is down. */
     int port;
@@ -70,12 +71,6 @@ struct fixture {
     unsigned acks, unknown, refused; /* Outcomes of fixture_propose(). */
     int last_status;
     uint64_t last_index;
-};
-
-struct incoming {
-    struct member *m;
-    uint8_t preamble[FRAME_PREAMBLE_SIZE];
-    size_t have;
 };
 
 static void history_add(struct member *m, const void *data, size_t size)
@@ -146,46 +141,40 @@ static bool hook_address_of(void *arg, uint64_t id, char address[128])
     return true;
 }
 
-static void on_conn_closed(uv_handle_t *handle)
+static void on_stranger_closed(void *arg, struct conn *conn, const char *why)
 {
-    free(handle->data);
-    free(handle);
+    (void)arg;
+    (void)conn;
+    (void)why;
 }
 
-static void on_conn_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
+static void on_stranger_bytes(void *arg, struct conn *conn, const uint8_t *data, size_t size)
 {
-    struct incoming *in = handle->data;
-    (void)suggested;
-    *buf = uv_buf_init((char *)in->preamble + in->have, (unsigned)(FRAME_PREAMBLE_SIZE - in->have));
+    (void)arg;
+    (void)conn;
+    (void)data;
+    (void)size;
+    fail_msg("bytes for nobody");
 }
 
-static void on_conn_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
+static void on_stranger_ready(void *arg, struct conn *conn)
 {
-    struct incoming *in = stream->data;
-    struct member *m = in->m;
-    (void)buf;
-    if (n > 0) in->have += (size_t)n;
-    if (n >= 0 && in->have < FRAME_PREAMBLE_SIZE) return;
-    if (n < 0 || frame_preamble_read(in->preamble) != FRAME_RAFT || m->node == NULL) {
-        uv_close((uv_handle_t *)stream, on_conn_closed);
-        return;
-    }
-    free(in);
-    raft_node_accept(m->node, stream);
+    struct member *m = arg;
+    if (m->node != NULL && conn_protocol(conn) == FRAME_RAFT) raft_node_accept(m->node, conn);
+    else conn_close(conn, "not here");
 }
 
 static void on_listen(uv_stream_t *server, int status)
 {
     struct member *m = server->data;
+    const struct conn_hooks hooks = {
+        .arg = m, .ready = on_stranger_ready, .bytes = on_stranger_bytes, .closed = on_stranger_closed};
     uv_tcp_t *tcp = malloc(sizeof *tcp);
-    struct incoming *in = calloc(1, sizeof *in);
     assert_int_equal(status, 0);
-    assert_true(tcp != NULL && in != NULL);
-    in->m = m;
+    assert_non_null(tcp);
     assert_int_equal(uv_tcp_init(&m->f->loop, tcp), 0);
-    tcp->data = in;
     assert_int_equal(uv_accept(server, (uv_stream_t *)tcp), 0);
-    assert_int_equal(uv_read_start((uv_stream_t *)tcp, on_conn_alloc, on_conn_read), 0);
+    assert_non_null(conn_accept(&m->net, (uv_stream_t *)tcp, false, &hooks));
 }
 
 static void listener_open(struct member *m)
@@ -415,6 +404,8 @@ static inline struct fixture *fixture_new(unsigned n)
     for (unsigned i = 0; i < n; i++) {
         struct member *m = &f->members[i];
         m->f = f;
+        m->config.net = &m->net;
+        conn_net_init(&m->net, &f->loop, NULL);
         listener_open(m);
         (void)snprintf(m->dir, sizeof m->dir, "%s/m%u", f->dir, i + 1);
         m->config.data_dir = m->dir;

@@ -25,6 +25,7 @@
 #include "manager/stream.h"
 
 static uv_loop_t loop;
+static struct conn_net net;
 static char directory[64], path[96], address[64];
 static uint16_t port;
 static struct listen *listener;
@@ -52,12 +53,12 @@ static void on_closed(void *arg, struct stream *stream, const char *why)
     TEXT_COPY(closed_why, why);
 }
 
-static void on_accept(void *arg, enum frame_protocol protocol, struct uv_stream_s *stream)
+static void on_accept(void *arg, enum frame_protocol protocol, struct conn *conn)
 {
     (void)arg;
     accepted_n++;
     accepted = protocol;
-    taken = stream_take(stream, on_frame, on_closed, NULL);
+    taken = stream_take(conn, on_frame, on_closed, NULL);
     assert_non_null(taken);
 }
 
@@ -85,7 +86,8 @@ static int setup(void **state)
     accepted_n = closed_n = frames_n = 0;
     taken = NULL;
     uv_loop_init(&loop);
-    listener = listen_start(&loop, address, path, &e);
+    conn_net_init(&net, &loop, NULL);
+    listener = listen_start(&net, address, path, &e);
     if (!listener || listen_open(listener, on_accept, NULL, &e) != 0) {
         fprintf(stderr, "%s\n", e.text);
         return -1;
@@ -197,7 +199,7 @@ static void silence_is_closed_within_its_deadline(void **state)
     (void)state;
     int fd = connect_tcp();
     send_bytes(fd, "RG", 2);
-    assert_true(run_until(is_closed_by_peer, fd, LISTEN_PREAMBLE_MS + 3000));
+    assert_true(run_until(is_closed_by_peer, fd, CONN_HANDSHAKE_MS + 3000));
     assert_int_equal(accepted_n, 0);
     close(fd);
 }
@@ -255,11 +257,11 @@ static void a_taken_port_and_a_taken_socket_are_told(void **state)
     (void)state;
     struct err e = {0};
     char other[64];
-    assert_null(listen_start(&loop, address, "", &e));
+    assert_null(listen_start(&net, address, "", &e));
     assert_int_equal(e.code, -EADDRINUSE);
     assert_non_null(strstr(e.text, address));
     snprintf(other, sizeof other, "127.0.0.1:%u", free_port());
-    assert_null(listen_start(&loop, other, path, &e));
+    assert_null(listen_start(&net, other, path, &e));
     assert_int_equal(e.code, -EADDRINUSE);
     assert_non_null(strstr(e.text, path));
 }
@@ -276,7 +278,7 @@ static void a_dead_socket_is_replaced_and_a_file_is_not(void **state)
     int fd = socket(AF_UNIX, SOCK_STREAM, 0);
     assert_int_equal(bind(fd, (struct sockaddr *)&un, sizeof un), 0);
     close(fd);
-    struct listen *second = listen_start(&loop, other, dead, &e);
+    struct listen *second = listen_start(&net, other, dead, &e);
     assert_non_null(second);
     struct stat st;
     assert_int_equal(stat(dead, &st), 0);
@@ -286,7 +288,7 @@ static void a_dead_socket_is_replaced_and_a_file_is_not(void **state)
     assert_int_equal(access(dead, F_OK), -1);
     FILE *file = fopen(dead, "w");
     fclose(file);
-    assert_null(listen_start(&loop, other, dead, &e));
+    assert_null(listen_start(&net, other, dead, &e));
     assert_int_equal(access(dead, F_OK), 0);
     unlink(dead);
 }
