@@ -4,10 +4,12 @@
 #include <string.h>
 
 #include "fsm/internal.h"
+#include "fsm/version.h"
 
 void fsm_init(struct fsm_state *state)
 {
     memset(state, 0, sizeof(*state)); /* Padding too: states are compared by bytes. */
+    state->version = FSM_VERSION_FIRST;
 }
 
 struct fsm_cluster *fsm_apply_cluster(struct fsm_apply *a, const char *name)
@@ -116,6 +118,8 @@ static enum fsm_code apply_event(struct fsm_apply *a)
 
 static enum fsm_code dispatch(struct fsm_apply *a)
 {
+    enum fsm_code code;
+
     if (a->command->id.client == 0) {
         return FSM_REFUSE(a, FSM_INVALID, "the command has no request id");
     }
@@ -123,6 +127,8 @@ static enum fsm_code dispatch(struct fsm_apply *a)
         return FSM_REFUSE(a, FSM_INVALID, "the request claims to know index %llu, which comes later than itself",
                           (unsigned long long)a->command->id.since);
     }
+    code = fsm_version_check(a);
+    if (code != FSM_OK) return code;
     switch (a->command->kind) {
     case CMD_CLUSTER_SET: return fsm_apply_cluster_set(a);
     case CMD_SERVER_STATE: return fsm_apply_server_state(a);
@@ -134,6 +140,7 @@ static enum fsm_code dispatch(struct fsm_apply *a)
     case CMD_REIGN_PROOF: return fsm_apply_reign_proof(a);
     case CMD_MEMBER: return fsm_apply_member(a);
     case CMD_TOKEN: return fsm_apply_token(a);
+    case CMD_VERSION: return fsm_apply_version(a);
     case CMD_NONE: break;
     }
     return FSM_REFUSE(a, FSM_UNKNOWN, "this version does not know command %d: upgrade this manager",

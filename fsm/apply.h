@@ -4,12 +4,17 @@
 
 #include "fsm/command.h"
 
-/* Sets 'state' to the empty state at index 0. */
+/* Sets 'state' to the empty state at index 0, of the first version. */
 void fsm_init(struct fsm_state *state);
 
-/* Applies 'command', which stands at Raft index 'index' (greater than state->index), and fills '*result'. Total: never
- * fails; a command that breaks a rule is refused by a code and changes nothing but index and dedup window.
- * Deterministic: equal states and commands give equal bytes (S4). Borrows all. */
+/* True when 'command' raises the active version to one that this program does not speak: then it must end, before it
+ * applies the command. */
+bool fsm_command_is_beyond(const struct fsm_state *state, const struct fsm_command *command);
+
+/* Applies 'command', which is not beyond this program and stands at Raft index 'index' (greater than state->index), and
+ * fills '*result'. Total: never fails; a command that breaks a rule is refused by a code and changes nothing but index
+ * and dedup window. Deterministic: equal states and commands give equal bytes (S4), in all programs that speak the
+ * active version. Borrows all. */
 void fsm_apply(struct fsm_state *state, uint64_t index, const struct fsm_command *command, struct fsm_result *result);
 
 /* The entry of 'id' in the window of remembered requests, or NULL. Borrowed from 'state'. */

@@ -51,6 +51,7 @@ enum fsm_command_kind {
     CMD_REIGN_PROOF = 8, /* A7: the current reign is not proven lossless any more, or is again. */
     CMD_MEMBER = 9,      /* Changes the table of members. */
     CMD_TOKEN = 10,      /* Reserves an id for a member to come. */
+    CMD_VERSION = 11,    /* Raises the active version: fsm/version.h. */
 };
 
 struct fsm_cluster_spec { /* What a cluster file says. */
@@ -189,9 +190,15 @@ struct fsm_cmd_token {
     struct wall expires;
 };
 
+struct fsm_cmd_version {
+    uint32_t from; /* Must be the active one, else STALE. */
+    uint32_t to;   /* Greater. */
+};
+
 struct fsm_command {
     struct fsm_request_id id;
     struct wall time; /* Proposer's wall clock: the FSM reads no clock. */
+    uint32_t version; /* Needed to understand the command; 0: what fsm_command_needs() says. */
     enum fsm_command_kind kind;
     union {
         struct fsm_cmd_cluster_set cluster_set;
@@ -204,8 +211,12 @@ struct fsm_command {
         struct fsm_cmd_reign_proof reign_proof;
         struct fsm_cmd_member member;
         struct fsm_cmd_token token;
+        struct fsm_cmd_version version;
     } u;
 };
+
+/* The first version that has the command's kind and all of its fields; 0 for a kind that this program does not know. */
+uint32_t fsm_command_needs(const struct fsm_command *command);
 
 struct fsm_result {
     enum fsm_code code;

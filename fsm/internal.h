@@ -103,8 +103,12 @@ bool fsm_address_is_valid(const char *address);
 /* What must hold of members and tokens: NULL, or the broken rule. */
 const char *fsm_members_invariant(const struct fsm_state *state);
 
+/* FSM_OK, or UNKNOWN with a text for a command that is not of the active version. */
+enum fsm_code fsm_version_check(struct fsm_apply *a);
+
 /* --- one a command --- */
 enum fsm_code fsm_apply_cluster_set(struct fsm_apply *a);
+enum fsm_code fsm_apply_version(struct fsm_apply *a);
 enum fsm_code fsm_apply_server_state(struct fsm_apply *a);
 enum fsm_code fsm_apply_plan_begin(struct fsm_apply *a);
 enum fsm_code fsm_apply_plan_step(struct fsm_apply *a);

@@ -3,6 +3,7 @@
 
 #include "fsm/apply.h"
 #include "fsm/internal.h"
+#include "fsm/version.h"
 
 /* Returns from the calling check when 'condition' is broken. */
 #define HOLDS(condition, what)                                                                                        \
@@ -220,6 +221,9 @@ const char *fsm_invariant(const struct fsm_state *state)
 
     if (broken == NULL) broken = check_dedup(state);
     if (broken == NULL) broken = fsm_members_invariant(state);
+    HOLDS(state->version >= FSM_VERSION_FIRST && state->version <= FSM_VERSION_MAX, "the active version is one");
+    HOLDS((state->version > FSM_VERSION_FIRST) == (state->version_since > 0) && state->version_since <= state->index,
+          "a command raised the active version");
     HOLDS(state->plans_next < FSM_PLANS_MAX, "the ring of plans has its shape");
     for (size_t i = 0; i < FSM_CLUSTERS_MAX && broken == NULL; i++) {
         if (state->clusters[i].used) broken = check_cluster(state, &state->clusters[i]);

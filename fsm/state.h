@@ -257,6 +257,8 @@ struct fsm_token {
 
 struct fsm_state {
     uint64_t index; /* Last applied. */
+    uint32_t version;       /* The active version of commands and snapshots: fsm/version.h. */
+    uint64_t version_since; /* Index of the command that raised it; 0: never raised. */
     struct fsm_cluster clusters[FSM_CLUSTERS_MAX];
     struct fsm_plan plans[FSM_PLANS_MAX]; /* Ring: plans_next is overwritten next, never a running one. */
     uint32_t plans_next;

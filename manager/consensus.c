@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "fsm/apply.h"
+#include "fsm/version.h"
 #include "lib/base/text.h"
 #include "lib/log.h"
 #include "proto/convert.h"
@@ -47,18 +48,42 @@ static void log_applied(const struct consensus *c, uint64_t index, const struct 
               fsm_code_name(result->code), (unsigned long long)result->index, (int)result->repeated);
 }
 
+/* The operator's text when the group has gone on to a version that this program does not speak. */
+static int say_beyond(uint64_t index, uint32_t version, struct err *e)
+{
+    return err_set(e, -ENOTSUP, "the group was raised to version %u at index %llu, and this regentd (%s) speaks "
+                   "versions %d to %d: start one that speaks version %u; the data directory is as it was, and there is "
+                   "no way back to the older version", version, (unsigned long long)index, REGENT_VERSION,
+                   FSM_VERSION_MIN, FSM_VERSION_MAX, version);
+}
+
+/* Before anything is opened: what goes on beyond this program, committed or not, is not for it. */
+static int on_stored(void *arg, const struct raft_node_stored *stored, struct err *e)
+{
+    struct consensus *c = arg;
+    if (stored->is_snapshot) return proto_snapshot_check(stored->data, stored->size, e) == -ENOTSUP ? -ENOTSUP : 0;
+    if (proto_command_decode(&c->command, stored->data, stored->size, NULL) != 0) return 0; /* Judged when applied. */
+    if (c->command.kind != CMD_VERSION || c->command.u.version.to <= FSM_VERSION_MAX) return 0;
+    return say_beyond(stored->index, c->command.u.version.to, e);
+}
+
 static void on_apply(void *arg, uint64_t index, const void *data, size_t size)
 {
     struct consensus *c = arg;
     struct err e = {0};
     struct fsm_result result = {0};
-    int rc = proto_command_decode(&c->command, data, size, &e);
+    int rc = proto_command_decode_at(&c->command, data, size, c->state->version, &e);
     if (rc != 0 && rc != -ENOTSUP) {
         char base[ERR_TEXT_SIZE];
         struct text text = TEXT_ON(base);
         text_addf(&text, "the Raft log is corrupt at index %llu (%s): wipe this node's data directory and add it again"
                          " under a new id", (unsigned long long)index, e.text);
         c->hooks.fatal(c->hooks.arg, base);
+        return;
+    }
+    if (fsm_command_is_beyond(c->state, &c->command)) {
+        (void)say_beyond(index, c->command.u.version.to, &e);
+        c->hooks.fatal(c->hooks.arg, e.text);
         return;
     }
     fsm_apply(c->state, index, &c->command, &result);
@@ -118,7 +143,7 @@ struct consensus *consensus_start(struct uv_loop_s *loop, const struct raft_node
     c->hooks = *hooks;
     fsm_init(c->state);
     struct raft_node_hooks node_hooks = {.arg = c, .apply = on_apply, .snapshot = on_snapshot, .restore = on_restore,
-                                         .wake = on_wake, .fatal = on_fatal};
+                                         .wake = on_wake, .fatal = on_fatal, .stored = on_stored};
     c->node = raft_node_start(loop, config, &node_hooks, e);
     if (c->node) return c;
     consensus_free(c);

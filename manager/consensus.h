@@ -3,7 +3,8 @@
  * Happy path: a command is encoded and proposed; when it is committed, raft/ calls back with its bytes, they are
  * decoded and applied, the result is kept for the proposer, whose callback runs in the same round. Failure modes:
  * leadership lost (-EIO, outcome unknown); a command of a newer version is refused by code, never guessed; bytes
- * that do not decode mean that the log is corrupt: the process ends with a text. Loop thread only. */
+ * that do not decode mean that the log is corrupt: the process ends with a text; so it does when the group is raised to
+ * a version that this program does not speak. Loop thread only. */
 #ifndef REGENT_MANAGER_CONSENSUS_H
 #define REGENT_MANAGER_CONSENSUS_H
 

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "fsm/version.h"
 #include "proto/command.pb-c.h"
 #include "proto/convert.h"
 #include "proto/fields.h"
@@ -223,6 +224,16 @@ static int encode_token(command_message *m, const struct fsm_cmd_token *c, void 
     return fields_pack(&m->base, data, size);
 }
 
+static int encode_version(command_message *m, const struct fsm_cmd_version *c, void **data, size_t *size)
+{
+    Regent__Command__Version body = REGENT__COMMAND__VERSION__INIT;
+
+    body.from = c->from;
+    body.to = c->to;
+    m->version = &body;
+    return fields_pack(&m->base, data, size);
+}
+
 int proto_command_encode(const struct fsm_command *command, void **data, size_t *size)
 {
     command_message m = REGENT__COMMAND__COMMAND__INIT;
@@ -230,6 +241,7 @@ int proto_command_encode(const struct fsm_command *command, void **data, size_t 
     m.client = command->id.client;
     m.seq = command->id.seq;
     m.since = command->id.since;
+    m.needs = command->version != 0 ? command->version : fsm_command_needs(command);
     m.time_us = command->time.us;
     m.kind = (uint32_t)command->kind;
     switch (command->kind) {
@@ -243,6 +255,7 @@ int proto_command_encode(const struct fsm_command *command, void **data, size_t 
     case CMD_REIGN_PROOF: return encode_reign_proof(&m, &command->u.reign_proof, data, size);
     case CMD_MEMBER: return encode_member(&m, &command->u.member, data, size);
     case CMD_TOKEN: return encode_token(&m, &command->u.token, data, size);
+    case CMD_VERSION: return encode_version(&m, &command->u.version, data, size);
     case CMD_NONE: break;
     }
     return fields_pack(&m.base, data, size);
@@ -422,6 +435,7 @@ static const ProtobufCMessage *find_body(struct fields *f, const command_message
         [CMD_REIGN_PROOF] = (const ProtobufCMessage *)m->reign_proof,
         [CMD_MEMBER] = (const ProtobufCMessage *)m->member,
         [CMD_TOKEN] = (const ProtobufCMessage *)m->token,
+        [CMD_VERSION] = (const ProtobufCMessage *)m->version,
     };
 
     for (uint32_t i = 0; i < ARRAY_LEN(parts); i++) {
@@ -454,12 +468,21 @@ static void decode_body(struct fields *f, const command_message *m, struct fsm_c
     case CMD_REIGN_PROOF: decode_reign_proof(f, m->reign_proof, &command->u.reign_proof); return;
     case CMD_MEMBER: decode_member(f, m->member, &command->u.member); return;
     case CMD_TOKEN: decode_token(f, m->token, &command->u.token); return;
+    case CMD_VERSION:
+        command->u.version.from = m->version->from;
+        command->u.version.to = m->version->to;
+        return;
     case CMD_NONE: break;
     }
     MUST_NOT_REACH();
 }
 
-int proto_command_decode(struct fsm_command *command, const void *data, size_t size, struct err *e)
+static uint32_t version_of(const command_message *m)
+{
+    return m->needs != 0 ? m->needs : FSM_VERSION_FIRST;
+}
+
+int proto_command_decode_at(struct fsm_command *command, const void *data, size_t size, uint32_t active, struct err *e)
 {
     struct fields f = {.e = e, .what = "command"};
     command_message *m;
@@ -467,15 +490,22 @@ int proto_command_decode(struct fsm_command *command, const void *data, size_t s
     memset(command, 0, sizeof(*command));
     m = (command_message *)fields_unpack(&f, &regent__command__command__descriptor, data, size, COMMAND_SIZE_MAX);
     if (m == NULL) return f.code;
+    if (version_of(m) > active) fields_fail(&f, -ENOTSUP, "it", "needs a newer version");
     (void)fields_message(&f, "the command", &m->base);
-    decode_body(&f, m, command);
+    if (version_of(m) <= active) decode_body(&f, m, command);
     if (f.code != 0) memset(command, 0, sizeof(*command));
     if (f.code == 0 || f.code == -ENOTSUP) {
         command->id.client = m->client;
         command->id.seq = m->seq;
         command->id.since = m->since;
         command->time.us = m->time_us;
+        command->version = version_of(m);
     }
     regent__command__command__free_unpacked(m, NULL);
     return f.code;
+}
+
+int proto_command_decode(struct fsm_command *command, const void *data, size_t size, struct err *e)
+{
+    return proto_command_decode_at(command, data, size, FSM_VERSION_MAX, e);
 }

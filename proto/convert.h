@@ -12,14 +12,21 @@
 
 /* Packs a command for the log. A kind without a struct (CMD_NONE) gives id, time and kind alone. */
 int proto_command_encode(const struct fsm_command *command, void **data, size_t *size) MUST_CHECK;
-/* -EPROTO: malformed. -ENOTSUP: well-formed, but its kind or a field is of a newer version: id and time are filled and
- * the kind is CMD_NONE, which fsm_apply() answers with UNKNOWN. */
+/* A command of a group at version 'active', which this program speaks (fsm/version.h). -EPROTO: malformed. -ENOTSUP: it
+ * needs a newer version (its body is not looked at), or its kind or a field is of one although it says otherwise: id,
+ * time and version are filled and the kind is CMD_NONE, which fsm_apply() answers with UNKNOWN. */
+int proto_command_decode_at(struct fsm_command *command, const void *data, size_t size, uint32_t active,
+                            struct err *e) MUST_CHECK;
+/* The same with the newest version that this program speaks: to look at a command, not to apply it. */
 int proto_command_decode(struct fsm_command *command, const void *data, size_t size, struct err *e) MUST_CHECK;
 
-/* Snapshot: magic "RGNTSNAP", u32 version, u32 CRC-32 of the body, u64 body size (little endian), body. Equal states
- * give equal bytes. */
+/* Snapshot: magic "RGNTSNAP", u32 version (the active one of 'state'), u32 CRC-32 of the body, u64 body size (little
+ * endian), body. Equal states give equal bytes. */
 int proto_snapshot_encode(const struct fsm_state *state, void **data, size_t *size) MUST_CHECK;
-/* Decodes into '*state' (the caller's fresh object). -EPROTO, -ENOTSUP (newer version), -ENOMEM. */
+/* Looks at header and CRC only: 0, -EPROTO or -ENOTSUP as proto_snapshot_decode(). */
+int proto_snapshot_check(const void *data, size_t size, struct err *e) MUST_CHECK;
+/* Decodes into '*state' (the caller's fresh object). -EPROTO; -ENOTSUP (of a version
+ * that this program does not speak); -ENOMEM. */
 int proto_snapshot_decode(struct fsm_state *state, const void *data, size_t size, struct err *e) MUST_CHECK;
 
 /* What a manager tells the leader of one cluster (ages as of sending). */

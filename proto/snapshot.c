@@ -9,13 +9,13 @@
 #include <zlib.h>
 
 #include "fsm/apply.h"
+#include "fsm/version.h"
 #include "lib/base/bound.h"
 #include "proto/convert.h"
 #include "proto/snapshot_record.h"
 
 enum {
     HEADER_SIZE = 24,
-    VERSION = 1,
     LENGTH_SIZE = 4,
 };
 static const char magic[8] = {'R', 'G', 'N', 'T', 'S', 'N', 'A', 'P'};
@@ -88,7 +88,7 @@ int proto_snapshot_encode(const struct fsm_state *state, void **data, size_t *si
         return rc;
     }
     memcpy(b.data, magic, sizeof(magic));
-    put_u32(b.data + 8, VERSION);
+    put_u32(b.data + 8, state->version);
     put_u32(b.data + 12, crc_of(b.data + HEADER_SIZE, b.size - HEADER_SIZE));
     body_size = htole64(b.size - HEADER_SIZE);
     memcpy(b.data + 16, &body_size, sizeof(body_size));
@@ -99,16 +99,21 @@ int proto_snapshot_encode(const struct fsm_state *state, void **data, size_t *si
 
 /* --- decoding --- */
 
-static int check_header(const uint8_t *data, size_t size, struct err *e)
+int proto_snapshot_check(const void *bytes, size_t size, struct err *e)
 {
+    const uint8_t *data = bytes;
     uint64_t body_size;
 
     if (size < HEADER_SIZE) return err_set(e, -EPROTO, "snapshot: shorter than its header");
     if (memcmp(data, magic, sizeof(magic)) != 0) return err_set(e, -EPROTO, "snapshot: it is not one of Regent");
-    if (get_u32(data + 8) > VERSION) {
-        return err_set(e, -ENOTSUP, "snapshot: version %u is newer than this program: upgrade it", get_u32(data + 8));
+    if (get_u32(data + 8) < FSM_VERSION_FIRST) {
+        return err_set(e, -EPROTO, "snapshot: version %u is none", get_u32(data + 8));
     }
-    if (get_u32(data + 8) != VERSION) return err_set(e, -EPROTO, "snapshot: version %u is none", get_u32(data + 8));
+    if (get_u32(data + 8) > FSM_VERSION_MAX || get_u32(data + 8) < FSM_VERSION_MIN) {
+        return err_set(e, -ENOTSUP, "snapshot: it is of version %u, and this program (%s) speaks versions %d to %d: "
+                       "start one that speaks version %u; nothing was changed here", get_u32(data + 8), REGENT_VERSION,
+                       FSM_VERSION_MIN, FSM_VERSION_MAX, get_u32(data + 8));
+    }
     memcpy(&body_size, data + 16, sizeof(body_size));
     if (le64toh(body_size) != size - HEADER_SIZE) {
         return err_set(e, -EPROTO, "snapshot: %zu bytes instead of %llu", size - HEADER_SIZE,
@@ -143,8 +148,9 @@ int proto_snapshot_decode(struct fsm_state *state, const void *data, size_t size
     int rc;
 
     fsm_init(state);
-    rc = check_header(data, size, e);
+    rc = proto_snapshot_check(data, size, e);
     if (rc != 0) return rc;
+    state->version = get_u32((const uint8_t *)data + 8);
     read_records(&r, (const uint8_t *)data + HEADER_SIZE, size - HEADER_SIZE);
     /* Last of all the rules of the state itself: nothing that no sequence of commands could make gets in. */
     broken = r.f.code == 0 ? fsm_invariant(state) : NULL;

@@ -16,6 +16,7 @@ static void read_head(struct snapshot_reader *r, const Regent__Snapshot__Head *m
     r->state->events_n = m->events_n;
     r->state->dedup_n = m->dedup_n;
     r->state->dedup_floor = m->dedup_floor;
+    r->state->version_since = m->version_since;
 }
 
 static void read_reigns(struct fields *f, Regent__Snapshot__Reign *const *from, size_t n, struct fsm_reign *to)

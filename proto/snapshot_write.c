@@ -19,6 +19,7 @@ static int write_head(const struct writer *w)
     m.events_n = w->state->events_n;
     m.dedup_n = w->state->dedup_n;
     m.dedup_floor = w->state->dedup_floor;
+    m.version_since = w->state->version_since;
     record.head = &m;
     return w->add(w->arg, &record);
 }

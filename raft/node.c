@@ -357,6 +357,27 @@ static int check_certificate(const struct raft_node *node, struct err *e)
                    self->id, node->config.id);
 }
 
+/* Shows what is stored to hooks->stored, until it refuses. */
+static int show_stored(const struct raft_node *node, struct err *e)
+{
+    struct log_image *image = NULL;
+    if (node->hooks.stored == NULL) return 0;
+    int rc = log_read(node->data_dir, &image, e);
+    if (rc != 0) return rc;
+    const struct log_snapshot *s = log_newest(image);
+    if (s != NULL) {
+        const struct raft_node_stored stored = {true, s->index, s->data, s->size};
+        rc = node->hooks.stored(node->hooks.arg, &stored, e);
+    }
+    for (size_t i = 0; rc == 0 && i < image->entries_n; i++) {
+        const struct log_entry *entry = &image->entries[i];
+        const struct raft_node_stored stored = {false, entry->index, entry->data, entry->size};
+        if (entry->kind == LOG_ENTRY_COMMAND) rc = node->hooks.stored(node->hooks.arg, &stored, e);
+    }
+    log_image_free(image);
+    return rc == 0 ? 0 : err_wrap(e, rc, "%s", node->data_dir);
+}
+
 /* Locks and reads the data directory, then opens libraft on it. */
 static int open_node(struct raft_node *node, struct err *e)
 {
@@ -367,6 +388,7 @@ static int open_node(struct raft_node *node, struct err *e)
     int rc = storage_load(node->data_dir, node->config.id, node->config.address, &node->identity, e);
     if (rc == 0) rc = check_certificate(node, e);
     if (rc == 0) rc = preflight(node->data_dir, node->config.id, &sealed, e);
+    if (rc == 0) rc = show_stored(node, e);
     if (rc == 0) rc = seal_open(seal, node->data_dir, &sealed, e);
     if (rc != 0) {
         close(node->lock_fd);

@@ -26,6 +26,14 @@ struct raft_node_member {
     char address[128]; /* host:port of its manager's listener. */
 };
 
+/* The newest snapshot, or a command of the log, committed or not. Borrowed. */
+struct raft_node_stored {
+    bool is_snapshot;
+    uint64_t index;
+    const void *data;
+    size_t size;
+};
+
 struct raft_node_hooks {
     void *arg;
     /* Applies a committed command. 'size' is what was proposed (padding removed). Must be total and deterministic. */
@@ -35,6 +43,9 @@ struct raft_node_hooks {
     int (*snapshot)(void *arg, void **data, size_t *size);
     /* Replaces the state. Returns 0; else the old state is whole and 'e' says why. */
     int (*restore)(void *arg, const void *data, size_t size, struct err *e);
+    /* Looks at what is stored, before the node starts; NULL: at nothing. Returns 0; else the start fails with that code
+     * and the text in 'e', and all is left as it is. */
+    int (*stored)(void *arg, const struct raft_node_stored *stored, struct err *e);
     /* Something changed that raft_node_run() should deal with: the shell makes sure that it is called this turn (or the
      * next, without sleeping in between). Also called within raft_node_start(). */
     void (*wake)(void *arg);

@@ -108,8 +108,8 @@ static void deliver_commit(struct raft_node *node, const struct commit *c)
         node->hooks.apply(node->hooks.arg, c->index, c->data, c->size);
         node->applied_index = c->index;
     } else if (node->hooks.restore(node->hooks.arg, c->snapshot, c->size, &e) != 0) {
-        node_fail(node, "the snapshot under %s can not be used (%s): move the directory away and re-add this node "
-                  "under a new id", node->data_dir, e.text);
+        const char *todo = e.code == -ENOTSUP ? "" : ": move the directory away and re-add this node under a new id";
+        node_fail(node, "the snapshot under %s can not be used (%s)%s", node->data_dir, e.text, todo);
     }
 }
 

@@ -263,6 +263,7 @@ static void make(struct run *r)
     /* Now and then a straggler, made long ago: one in two of them too long. */
     if (r->seq % 97 == 0) r->command.id.since -= r->state->index < 6000 ? r->state->index : r->seq % 2 ? 6000 : 1000;
     r->command.time.us = (int64_t)r->seq * 1000;
+    r->command.version = 1;
 }
 
 /* Sends the command through its bytes, as the log does. */

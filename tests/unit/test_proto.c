@@ -92,6 +92,7 @@ static void fill_command(struct fsm_command *c, enum fsm_command_kind kind)
     memset(c, 0, sizeof(*c));
     c->id = (struct fsm_request_id){UINT64_MAX, UINT64_MAX - 1, UINT64_MAX - 2};
     c->time.us = -5;
+    c->version = 1;
     c->kind = kind;
     switch (kind) {
     case CMD_CLUSTER_SET: fill_cluster_set(&c->u.cluster_set); return;
@@ -139,6 +140,10 @@ static void fill_command(struct fsm_command *c, enum fsm_command_kind kind)
         c->u.reign_proof.no_tx = UINT64_MAX;
         FILL(c->u.reign_proof.reason);
         return;
+    case CMD_VERSION:
+        c->u.version.from = 1;
+        c->u.version.to = UINT32_MAX;
+        return;
     case CMD_MEMBER: fill_member(&c->u.member); return;
     case CMD_TOKEN:
         FILL(c->u.token.name);
@@ -169,7 +174,7 @@ static void commands_round_trip(void **arg)
     struct fsm_command c;
 
     (void)arg;
-    for (int kind = CMD_CLUSTER_SET; kind <= CMD_TOKEN; kind++) {
+    for (int kind = CMD_CLUSTER_SET; kind <= CMD_VERSION; kind++) {
         fill_command(&c, (enum fsm_command_kind)kind);
         round_trip(&c);
         memset(&c.u, 0, sizeof(c.u)); /* All defaults: the part is there though it is empty. */
@@ -209,13 +214,14 @@ static void check_decoded(int rc, struct fsm_command *c)
     if (rc == -ENOTSUP) {
         c->id = (struct fsm_request_id){0};
         c->time.us = 0;
+        c->version = 0;
     }
     if (rc != 0) {
         assert_true(rc == -EPROTO || rc == -ENOTSUP);
         assert_true(all_zero(c, sizeof(*c)));
         return;
     }
-    assert_true(c->kind >= CMD_CLUSTER_SET && c->kind <= CMD_TOKEN);
+    assert_true(c->kind >= CMD_CLUSTER_SET && c->kind <= CMD_VERSION);
     if (c->kind == CMD_PLAN_STEP) {
         assert_true(c->u.plan_step.done < fsm_step_count && c->u.plan_step.next < fsm_step_count);
         assert_true(c->u.plan_step.fence < fsm_fence_count);
@@ -529,6 +535,8 @@ static void refused_snapshot(struct fixture *x, const void *data, size_t size, i
     x->before->index = 77;
     assert_int_equal(proto_snapshot_decode(x->before, data, size, &e), expected);
     if (strstr(e.text, text) == NULL) fail_msg("expected \"%s\", got \"%s\"", text, e.text);
+    assert_int_equal(x->before->version, 1);
+    x->before->version = 0;
     assert_true(all_zero(x->before, sizeof(*x->before)));
 }
 
@@ -547,7 +555,7 @@ static void the_header_is_checked(void **arg)
     refused_snapshot(x, data, size, -EPROTO, "not one of Regent");
     data[0] ^= 1;
     data[8] = 2;
-    refused_snapshot(x, data, size, -ENOTSUP, "version 2 is newer");
+    refused_snapshot(x, data, size, -ENOTSUP, "speaks versions 1 to 1");
     data[8] = 0;
     refused_snapshot(x, data, size, -EPROTO, "version 0");
     data[8] = 1;
