@@ -30,7 +30,7 @@ struct listing {
 void log_problem(struct log_image *image, const char *format, ...)
 {
     va_list ap;
-    if (image->problem[0] != '\0') return;
+    if (image->problems_n++ > 0) return;
     va_start(ap, format);
     (void)vsnprintf(image->problem, sizeof image->problem, format, ap);
     va_end(ap);
@@ -270,7 +270,8 @@ static void choose_segments(struct log_image *image, struct listing *list)
 static int read_segments(struct log_image *image, const struct listing *list)
 {
     const struct log_segment *incomplete = NULL;
-    for (size_t i = 0; i < list->segments_n && image->problem[0] == '\0'; i++) {
+    unsigned problems_n = image->problems_n; /* Those of other files do not end the reading. */
+    for (size_t i = 0; i < list->segments_n && image->problems_n == problems_n; i++) {
         const struct log_segment *s = &list->segments[i];
         size_t before = image->entries_n;
         bool cut = false;

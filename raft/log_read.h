@@ -64,6 +64,7 @@ struct log_image {
     /* Not empty: what is wrong, as a sentence that begins with the file. Entries before it are good; a node must not
      * start on this. */
     char problem[LOG_PROBLEM_SIZE];
+    unsigned problems_n; /* Found in all; 'problem' is the first. */
     size_t entries_room;
     void **buffers; /* Files that the entries point into. */
     size_t buffers_n, buffers_room, bytes;

@@ -27,7 +27,6 @@ int preflight_compare(const struct log_image *image, const struct seal_state *se
     struct err *text = &(struct err){0};
     uint64_t last = log_last_index(image);
     uint64_t term = log_term_at(image, seal->index);
-    if (image->problem[0] != '\0') return corrupt(image->dir, image->problem, e);
     if (last == 0 && seal->index > 0) return corrupt(image->dir, "there is no log", e);
     if (!is_vote_kept(image, seal)) {
         (void)err_set(text, -EBADMSG, "its metadata says term %" PRIu64 " and vote %" PRIu64 ", the seal term %" PRIu64

@@ -11,7 +11,7 @@
  * left can be looked at (`regent log dump`). */
 int preflight(const char *dir, uint64_t id, struct seal_state *seal, struct err *e) MUST_CHECK;
 
-/* Compares only; 0, or -EBADMSG with the text. */
+/* Compares an image without a problem; 0, or -EBADMSG with the text. */
 int preflight_compare(const struct log_image *image, const struct seal_state *seal, struct err *e) MUST_CHECK;
 
 #endif

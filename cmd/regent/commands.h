@@ -90,6 +90,13 @@ enum option {
       "who end connections of what it names within seconds, without a restart.")                                      \
     X(run_pki_show, "pki show", "", 0, 0, OPTION_BIT(DIR), "list what was issued, with the days left",                \
       "Warns of what ends within 30 days.")                                                                           \
+    X(run_log_dump, "log dump", "DIR", 1, 1, 0, "print the log of a stopped manager, one line an entry",               \
+      "DIR is its data_dir; no manager may run on it. The snapshot that its state begins with comes first, the node "  \
+      "last. With --json one object a line. Damage is told, and ends with exit code 1 after what can be read.")       \
+    X(run_log_check, "log check", "DIR [DIR ...]", 1, 7, 0, "check that the logs of stopped managers agree",           \
+      "Compares the entries that the directories share, and the states that follow from them. The last line is "      \
+      "'logs agree: N entries, digest X' (exit code 0) or 'differ at index N' (exit code 1) after what differs. See " \
+      "docs/log.md.")                                                                                                  \
     X(run_version, "version", "", 0, 0, 0, "show the version of this program and of the manager it reaches", "")
 
 struct command;
@@ -97,7 +104,7 @@ struct command;
 /* The command line, understood. Points into argv. */
 struct cli {
     const struct command *command;
-    const char *args[2];
+    const char *args[7];
     unsigned args_n;
     const char *connect; /* --connect, else REGENT_CONNECT, else CONNECT_DEFAULT */
     const char *tls_dir; /* --tls-dir, else REGENT_TLS_DIR, else TLS_DIR_DEFAULT if it is there, else "" */

@@ -27,7 +27,7 @@ enum { DAYS_MAX = 36500 };
 
 /* Words on the line that are no options, in their order. */
 struct words {
-    const char *list[5];
+    const char *list[10];
     unsigned n;
     unsigned options; /* Seen, as bits. */
 };

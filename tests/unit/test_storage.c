@@ -2,6 +2,7 @@
  * far behind; the size of a directory. Damage of all kinds: test_storage_faults.c. */
 #include "tests/unit/consensus_fixture.h"
 
+#include <dirent.h>
 #include <signal.h>
 
 #include "raft/log_read.h"
@@ -116,6 +117,64 @@ static void test_reads_snapshots(void **state)
     assert_true(fsm->index <= s->index && fsm->index > 0);
     free(fsm);
     log_image_free(image);
+}
+
+static uint32_t next_random(uint32_t *state)
+{
+    *state = *state * 1664525 + 1013904223;
+    return *state >> 8;
+}
+
+/* Flips one bit of DIR/raft/NAME and back; true when the reader found it. */
+static bool is_flip_found(const char *dir, const char *name, uint32_t *random)
+{
+    char path[600];
+    struct stat st;
+    uint8_t byte;
+    (void)snprintf(path, sizeof path, "%.300s/raft/%.200s", dir, name);
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    assert_true(fd >= 0 && fstat(fd, &st) == 0 && st.st_size > 0);
+    off_t at = (off_t)(next_random(random) % (uint32_t)st.st_size);
+    assert_int_equal(pread(fd, &byte, 1, at), 1);
+    uint8_t flipped = byte ^ (uint8_t)(1u << next_random(random) % 8);
+    assert_int_equal(pwrite(fd, &flipped, 1, at), 1);
+    struct log_image *image = read_image(dir);
+    bool found = image->problem[0] != '\0';
+    log_image_free(image);
+    assert_int_equal(pwrite(fd, &byte, 1, at), 1);
+    (void)close(fd);
+    return found;
+}
+
+/* Every bit of closed segments and of the newest snapshot's meta data counts. */
+static void test_each_flip_is_found(void **state)
+{
+    struct fixture *f = *state;
+    struct member *m = &f->members[0];
+    uint64_t seq = 0;
+    uint32_t random = 7;
+    unsigned flips = 0;
+    char path[400];
+    for (unsigned i = 0; i < 3; i++) f->members[i].config.snapshot_threshold = 50;
+    fixture_start(f);
+    fixture_elect(f);
+    commit_and_settle(f, 100, &seq);
+    fixture_turn_for(f, 100);
+    member_stop(m);
+    struct log_image *image = read_image(m->dir);
+    (void)snprintf(path, sizeof path, "%.300s/raft", m->dir);
+    DIR *d = opendir(path);
+    assert_non_null(d);
+    for (struct dirent *entry = readdir(d); entry != NULL; entry = readdir(d)) {
+        const char *name = entry->d_name;
+        bool meta = strstr(name, ".meta") != NULL && strncmp(name, log_newest(image)->name, strlen(name) - 5) == 0;
+        for (unsigned i = 0; i < 60 && (meta || name[0] == '0'); i++, flips++) {
+            if (!is_flip_found(m->dir, name, &random)) fail_msg("flip %u in %s was not found", i, name);
+        }
+    }
+    closedir(d);
+    log_image_free(image);
+    assert_true(flips >= 180);
 }
 
 /* --- the seal --------------------------------------------------------------------------------------------------- */
@@ -307,6 +366,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_reads_what_nodes_wrote, setup3, teardown),
         cmocka_unit_test_setup_teardown(test_reads_snapshots, setup3, teardown),
+        cmocka_unit_test_setup_teardown(test_each_flip_is_found, setup3, teardown),
         cmocka_unit_test_setup_teardown(test_seal_follows_the_log, setup3, teardown),
         cmocka_unit_test_setup_teardown(test_seal_goes_back_with_a_cut_log, setup3, teardown),
         cmocka_unit_test_setup_teardown(test_metadata_may_be_one_ahead, setup3, teardown),
