@@ -241,11 +241,24 @@ void guard_drop_connection(struct guard *g, raft_id id)
     if (req != NULL && g->inner.send(&g->io, req, &m, on_nowhere) != 0) free(req);
 }
 
+const struct raft_message *guard_tell_term(const struct raft *r, const struct raft_message *message,
+                                           struct raft_message *copy)
+{
+    const struct raft_request_vote_result *vote = &message->request_vote_result;
+    if (message->type != RAFT_REQUEST_VOTE_RESULT || !vote->pre_vote || vote->vote_granted) return message;
+    if (vote->term >= r->current_term) return message;
+    *copy = *message;
+    copy->request_vote_result.term = r->current_term;
+    return copy;
+}
+
 /* Never returns an error either: it would make libraft free received entries that it has already taken over. */
 static int io_send(struct raft_io *io, struct raft_io_send *req, const struct raft_message *message,
                    raft_io_send_cb cb)
 {
     struct guard *g = guard_of(io);
+    struct raft_message copy;
+    message = guard_tell_term(g->raft, message, &copy);
     req->cb = cb;
     int rv = guard_failed(g) ? RAFT_CANCELED : g->inner.send(io, req, message, cb);
     if (rv == RAFT_IOERR) guard_drop_connection(g, message->server_id); /* It would fail for ever. */

@@ -21,7 +21,8 @@
  * - Elections: libraft looks at its timer only once per heartbeat, and a follower refuses votes until its own random
  *   timeout has run out: the longer of two timeouts. Here non-leaders look every GUARD_TICK_MS, and a vote is not
  *   refused for a leader that was silent for the election timeout less one heartbeat (Raft thesis 9.6: the baseline
- *   timeout). */
+ *   timeout).
+ * - Elections after a partition: guard_tell_term(). */
 #ifndef REGENT_RAFT_GUARD_H
 #define REGENT_RAFT_GUARD_H
 
@@ -81,6 +82,13 @@ int64_t guard_contact_ms(struct guard *g, raft_id id);
 
 /* Makes libraft close its connection to a peer and connect anew for its next message. */
 void guard_drop_connection(struct guard *g, raft_id id);
+
+/* What to send in place of 'message': itself, or '*copy' (the caller's), where a refused pre-vote names our term.
+ * libraft answers a pre-vote with the term of the request, so a member that is two or more terms behind never learns
+ * of it. When it is the one with the longer log, the others cannot win without it, nor it without them: a majority runs
+ * and nobody leads, for ever (recv_request_vote.c; tests/unit/test_raft_safety.c plays it). Borrows all. */
+const struct raft_message *guard_tell_term(const struct raft *r, const struct raft_message *message,
+                                           struct raft_message *copy);
 
 /* True when the disk failed; g->text says how. Loop thread. */
 bool guard_failed(struct guard *g);

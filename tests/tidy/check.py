@@ -314,6 +314,30 @@ def check_symbols(build, found):
         found.add(build, 1, "symbol", "no objects of fsm/, plan/ or manager/ there: nothing was checked")
 
 
+# RAFT_VERSION_NUMBER of an installed libraft: does raft/compat.h take it? None: no such macro, as before 0.17.
+LIBRAFT = {None: False, 1700: False, 1701: False, 2102: False, 2200: True, 2201: True}
+
+
+def check_libraft(root, found):
+    """A libraft that loses data is refused by the compiler (DESIGN §5)."""
+    path = "raft/compat.h"
+    if not os.path.exists(os.path.join(root, path)):
+        return
+    with tempfile.TemporaryDirectory() as fake:
+        os.mkdir(os.path.join(fake, "raft"))
+        with open(os.path.join(fake, "raft", "uv.h"), "w"):
+            pass
+        for version, good in LIBRAFT.items():
+            with open(os.path.join(fake, "raft.h"), "w") as f:
+                f.write(f"#define RAFT_VERSION_NUMBER {version}\n" if version else "")
+            done = subprocess.run(["cc", "-fsyntax-only", "-x", "c", "-I", fake, os.path.join(root, path)],
+                                  capture_output=True, text=True, check=False)
+            if (done.returncode == 0) != good or (not good and "too old" not in done.stderr + done.stdout
+                                                  and "tested against" not in done.stderr):
+                found.add(path, 1, "libraft", f"version {version or 'without a number'} is "
+                          + ("refused" if good else "not refused with a reason"))
+
+
 def check_tree(root, build=None):
     found = Findings()
     for path in c_files(root):
@@ -329,6 +353,7 @@ def check_tree(root, build=None):
         text = read(root, path)
         check_lines(path, text, found)
         check_opening(path, text, found)
+    check_libraft(root, found)
     if build:
         check_symbols(build, found)
     return found.lines
@@ -356,6 +381,7 @@ BROKEN = {
     "include    ": {"lib/base/a.c": GOOD + '#include "lib/log.h"\n'},
     "include     ": {"manager/execute_a.c": GOOD + '#include "raft/node.h"\n'},
     "pure": {"plan/a.c": GOOD + '#include "lib/base/a.h"\n', "lib/base/a.h": GOOD + "#include <time.h>\n"},
+    "libraft": {"raft/compat.h": GOOD + "#include <raft.h>\n"},
     "symbol": {"fsm/a.c": GOOD + "void *malloc(unsigned long);\nvoid *f(void);\n"
                "void *f(void)\n{\n    return malloc(3);\n}\n"},
     "symbol ": {"manager/driver.c": GOOD + "void uv_run(void);\nvoid f(void);\n"
