@@ -55,11 +55,11 @@ struct mysqld *mysqld_new(struct sim *sim, const char *name, const struct mysqld
 /* NULL is accepted. Ends its process first, if it lives. */
 void mysqld_free(struct mysqld *m);
 
-sim_node mysqld_node(const struct mysqld *m);
+sim_node mysqld_node(const struct mysqld *m); /* Its node. */
 /* The server that lives on 'node'; NULL: none does. */
 struct mysqld *mysqld_at(struct sim *sim, sim_node node);
 
-/* --- life (kill, freeze, power: sim/env.h) -------------------------------------------------------------------------- */
+/* --- life (kill, freeze, power: sim/env.h) ---------------------------------------------------------------------- */
 
 /* Boots the dead process on its disk; it listens when recovery is done. The host must be up. */
 void mysqld_start(struct mysqld *m);
@@ -74,7 +74,7 @@ void mysqld_set_up_replica(struct mysqld *m, const struct mysqld *source, bool i
 /* Before its first start: an open master, semi-sync on, once. */
 void mysqld_set_up_master(struct mysqld *m, bool is_lossless);
 
-/* --- faults of its own ---------------------------------------------------------------------------------------------- */
+/* --- faults of its own ------------------------------------------------------------------------------------------ */
 
 /* While set, new logins of 'user' (NULL: of all) are answered with error 'code' (1045, 1040, ...); 0 lifts it. */
 void mysqld_refuse_logins(struct mysqld *m, const char *user, unsigned code);
@@ -90,7 +90,7 @@ void mysqld_write_errant(struct mysqld *m, uint64_t write_id);
 /* FLUSH BINARY LOGS, and all files but the last 'keep_n' transactions' are purged. */
 void mysqld_purge(struct mysqld *m, uint64_t keep_n);
 
-/* --- what the checkers see (true at this instant, at no cost to the server) ------------------------------------------ */
+/* --- what the checkers see (true at this instant, at no cost to the server) ------------------------------------- */
 
 enum mysqld_trx_kind { MYSQLD_TRX_WRITE = 1, MYSQLD_TRX_REIGN, MYSQLD_TRX_SCHEMA };
 
@@ -116,8 +116,8 @@ uint64_t mysqld_trx_n(const struct mysqld *m);
 const struct mysqld_trx *mysqld_trx(const struct mysqld *m, uint64_t i, bool *is_visible);
 /* True when the engine holds the write: it is visible to readers (of a dead server: what recovery will bring). */
 bool mysqld_has_write(const struct mysqld *m, uint64_t write_id);
-/* gtid_binlog_pos; gtid_slave_pos; what its relay logs hold beyond (whole transactions; by true knowledge, also when the
- * server itself has forgotten). */
+/* gtid_binlog_pos; gtid_slave_pos; what its relay logs hold beyond (whole transactions; by true knowledge, also when
+ * the server itself has forgotten). */
 void mysqld_binlog_pos(const struct mysqld *m, struct gtid_pos *pos);
 void mysqld_applied_pos(const struct mysqld *m, struct gtid_pos *pos);
 void mysqld_received_pos(const struct mysqld *m, struct gtid_pos *pos);
@@ -131,7 +131,7 @@ struct mysqld_fence {
 const struct mysqld_fence *mysqld_fence(const struct mysqld *m);
 
 /* Called when a statement of Regent's control account has changed the server (read_only, threads, channel, flags, fence
- * row), after the change: for S3 and S7. 'token' and 'term' are those of the guard that let it pass. */
+ * row), after the change: for S3. 'token' and 'term' are those that the guard before it was asked for. */
 typedef void mysqld_changed_fn(void *arg, struct mysqld *m, uint64_t token, uint64_t term);
 void mysqld_on_change(struct mysqld *m, mysqld_changed_fn *fn, void *arg);
 /* Called when a client's write is answered with OK. 'is_false': no acker had it and semi-sync was on (KILL QUERY, semi-
