@@ -384,6 +384,7 @@ static int read_list(struct reader *r, const struct schema_list *list, char *to)
     const struct yaml_node *node = yaml_node_find(r->file->root, list->key), *item;
     uint32_t n = 0;
 
+    if (node == NULL && list->optional) return 0;
     if (node == NULL) {
         return FAIL(r, r->file->root->line, "key \"%s\" is missing, expected a list of 1 to %u entries", list->key,
                     list->max);

@@ -50,13 +50,14 @@ struct schema_list {
     unsigned keys_n;
     size_t offset, item_size;        /* Of the array in the struct; of one entry. */
     size_t count_offset, count_size; /* Of the number of entries; 1 or 4 bytes. */
-    unsigned max;                    /* Entries; at least one is required. */
+    unsigned max;                    /* Entries; at least one is required, */
+    bool optional;                   /* or none at all. */
 };
 
 struct schema {
     const struct schema_key *keys; /* Those of one section stand together. */
     unsigned keys_n;
-    const struct schema_list *list; /* Required if not NULL. */
+    const struct schema_list *list; /* May be NULL. */
 };
 
 /* Fills the struct at 'to' (zeroed by the caller) from 'file'. Returns 0, or -EINVAL with 'e' as yaml_file_error()

@@ -79,6 +79,7 @@ static void print_list(const struct schema_list *list, const char *from, FILE *o
 
     if (list->count_size == 1) n = *(const uint8_t *)(from + list->count_offset);
     else memcpy(&n, from + list->count_offset, sizeof n);
+    if (n == 0) return;
     (void)fprintf(out, "%s:\n", list->key);
     for (uint32_t i = 0; i < n; i++) {
         (void)fputs("  - ", out);

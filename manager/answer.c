@@ -10,6 +10,7 @@
 
 #include "fsm/apply.h"
 #include "lib/frame.h"
+#include "manager/answer_member.h"
 
 /* Events of one answer: so few that even texts full of control characters (six bytes each in JSON) fit a frame. */
 enum { EVENTS_PAGE = 200, DRY_SIZE = 4096, JSON_MAX = FRAME_BODY_MAX - 8192 };
@@ -394,6 +395,8 @@ static enum answer_kind answer_change(const struct answer_world *w, const struct
         kind = answer_failover(w, r, command, a);
     } else if (r->op == CLIENT_PLAN_ABORT) {
         kind = answer_abort(w, r, command, a);
+    } else if (answer_is_member(r->op)) {
+        kind = answer_member(w, r, command, a);
     } else if (r->op == CLIENT_NOTE) {
         kind = answer_note(w, r, command, a);
     } else {
@@ -435,6 +438,10 @@ void answer_result(const struct answer_world *w, const struct client_request *r,
         say(a, CLIENT_UNKNOWN, "the leader was lost before it could say whether this was done; see `regent events`");
         return;
     }
+    if (result->code == FSM_OK && answer_is_member(r->op)) {
+        answer_member_applied(w, r, result, a);
+        return;
+    }
     if (result->code == FSM_OK)
         say_applied(r, result, a);
     else
@@ -457,13 +464,17 @@ static enum answer_kind answer_read(const struct answer_world *w, const struct c
     case CLIENT_EXPLAIN: return answer_explain(w, r, a);
     case CLIENT_PLAN_LIST: return answer_plans(w, r, a);
     case CLIENT_PLAN_SHOW: return answer_plan(w, r, a);
-    case CLIENT_MEMBER_LIST: return give(w, a, report_members(w->node));
+    case CLIENT_MEMBER_LIST: return give(w, a, report_members(w->node, w->state));
     case CLIENT_CLUSTER_SHOW: return answer_declaration(w, r, a);
+    case CLIENT_MEMBER_TRANSFER: return answer_member_transfer(w, r, a, next_index);
     case CLIENT_FAILOVER: return answer_failover(w, r, &unused, a); /* Dry run: the only read of this kind. */
     case CLIENT_VERSION:
     case CLIENT_PLAN_ABORT:
     case CLIENT_CLUSTER_SET:
     case CLIENT_NOTE:
+    case CLIENT_TOKEN_CREATE:
+    case CLIENT_MEMBER_SET:
+    case CLIENT_MEMBER_JOIN:
     case CLIENT_none:
     case CLIENT_OPS_N: break;
     }
@@ -477,7 +488,8 @@ enum answer_kind answer_request(const struct answer_world *w, const struct clien
     *next_index = 0;
     if (r->op == CLIENT_VERSION) return answer_version(w, a);
     bool is_change = client_request_changes(r);
-    if (!w->node->established && (is_change || !r->stale_ok || r->op == CLIENT_FAILOVER)) {
+    bool for_leader = is_change || r->op == CLIENT_FAILOVER || r->op == CLIENT_MEMBER_TRANSFER;
+    if (!w->node->established && (for_leader || !r->stale_ok)) {
         answer_not_leader(w, a);
         return ANSWER_NOW;
     }

@@ -7,6 +7,7 @@
  *   ANSWER_FOLLOW   send '*answer' (code CLIENT_MORE) and keep the connection: at once, and whenever state->index
  *                   grew, call answer_events_since() with the number that it gave last and send what it fills, until it
  *                   returns false. When the node stops being an established leader send answer_not_leader() and close.
+ *   ANSWER_TRANSFER raft_node_transfer() to '*next_index' (0: whoever); then answer_transferred().
  * Every answer made here fits into one frame.
  * Before a read that must be the group's (every op but VERSION, and not request.stale_ok), an established leader asks
  * for a barrier (raft_node_barrier), and calls answer_request() when it is done; if it fails: answer_not_leader().
@@ -28,7 +29,7 @@ struct answer_world {
     bool (*plan_input)(void *ctx, uint8_t cluster, struct plan_input *out, const char **next);
 };
 
-enum answer_kind { ANSWER_NOW = 0, ANSWER_PROPOSE, ANSWER_FOLLOW };
+enum answer_kind { ANSWER_NOW = 0, ANSWER_PROPOSE, ANSWER_FOLLOW, ANSWER_TRANSFER };
 
 /* True when the request needs a barrier before answer_request() on an established leader. */
 bool answer_needs_barrier(const struct client_request *request);
@@ -45,6 +46,10 @@ enum answer_kind answer_request(const struct answer_world *world, const struct c
  * BUSY, STALE) 5, other refusals 1. */
 void answer_result(const struct answer_world *world, const struct client_request *request, int status,
                    const struct fsm_result *result, struct client_answer *answer);
+
+/* The answer to a hand-over: 'status' as raft_node_transfer() returned it or told it. */
+void answer_transferred(const struct answer_world *world, const struct client_request *request, int status,
+                        struct client_answer *answer);
 
 /* Events at index '*next_index' and later, of request->cluster or of all: fills '*answer' (CLIENT_MORE) and moves
  * '*next_index' on. Returns false, and fills nothing, when there is none. Bounded: when more are there than fit into

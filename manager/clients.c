@@ -104,6 +104,26 @@ static void propose(struct client *client, struct fsm_command *command)
     if (rc != 0) on_result(client, rc, &(struct fsm_result){0});
 }
 
+static void on_transferred(void *arg, int status, uint64_t index)
+{
+    struct client *client = arg;
+    struct answer_world world;
+    struct client_answer answer;
+    (void)index;
+    world_of(client->owner, &world);
+    client->busy = false;
+    answer_transferred(&world, &client->request, status, &answer);
+    send_answer(client, &answer);
+    client_release(client);
+}
+
+static void hand_over(struct client *client, uint64_t target)
+{
+    client->busy = true;
+    int rc = raft_node_transfer(consensus_node(client->owner->consensus), target, on_transferred, client);
+    if (rc != 0) on_transferred(client, rc, 0);
+}
+
 static void answer_now(struct client *client)
 {
     struct clients *c = client->owner;
@@ -114,6 +134,11 @@ static void answer_now(struct client *client)
     if (kind == ANSWER_PROPOSE) {
         client_answer_fini(&answer);
         propose(client, &c->command);
+        return;
+    }
+    if (kind == ANSWER_TRANSFER) {
+        client_answer_fini(&answer);
+        hand_over(client, client->next_index);
         return;
     }
     client->following = kind == ANSWER_FOLLOW;

@@ -50,6 +50,7 @@ static const struct schema_list group_list = {
     .count_offset = offsetof(struct config, group_n),
     .count_size = sizeof(unsigned),
     .max = CONFIG_GROUP_MAX,
+    .optional = true, /* Only first members need it. */
 };
 
 static const struct schema config_schema = {.keys = config_keys, .keys_n = ARRAY_LEN(config_keys), .list = &group_list};
@@ -57,7 +58,7 @@ static const struct schema config_schema = {.keys = config_keys, .keys_n = ARRAY
 /* An even group needs one more vote than the odd one below it and survives no more failures. */
 static int check_group_size(const struct config *config, const struct yaml_file *file, struct err *e)
 {
-    if (config->group_n % 2 == 1) return 0;
+    if (config->group_n == 0 || config->group_n % 2 == 1) return 0; /* None: of a member that joins. */
     return yaml_file_error(e, file->path, config_line_of(file, NULL, "group"),
                            "group has %u members, expected 1, 3, 5 or 7: %u survive no more failures than %u do",
                            config->group_n, config->group_n, config->group_n - 1);
@@ -68,6 +69,7 @@ static int check_own_member(const struct config *config, const struct yaml_file 
     const char *names[CONFIG_GROUP_MAX], *near;
     const struct config_member *own = NULL;
 
+    if (config->group_n == 0) return 0;
     for (unsigned i = 0; i < config->group_n; i++) {
         names[i] = config->group[i].name;
         if (text_equal(names[i], config->node)) own = &config->group[i];
@@ -94,6 +96,11 @@ static int check_plaintext(const struct config *config, const struct yaml_file *
         return yaml_file_error(e, file->path, config_line_of(file, NULL, "insecure_loopback"),
                                "insecure_loopback is not true, expected \"insecure_loopback: true\" and loopback "
                                "addresses: this version has no TLS between managers, so it runs on one host only");
+    }
+    if (config->group_n == 0 && !config_address_is_loopback(config->listen)) {
+        return yaml_file_error(e, file->path, config_line_of(file, NULL, "listen"),
+                               "listen is \"%s\", expected a loopback address (127.0.0.1, [::1], localhost): "
+                               "managers talk without TLS", config->listen);
     }
     for (unsigned i = 0; i < config->group_n; i++) {
         if (config_address_is_loopback(config->group[i].address)) continue;

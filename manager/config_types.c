@@ -114,6 +114,7 @@ int config_check_unique(const struct yaml_file *file, const char *list, struct e
 {
     const struct yaml_node *items = yaml_node_find(file->root, list);
 
+    if (items == NULL) return 0;
     for (const struct yaml_node *a = items->first; a != NULL; a = a->next) {
         const struct yaml_node *name = yaml_node_find(a, "name"), *address = yaml_node_find(a, "address");
 

@@ -130,6 +130,19 @@ static void on_fatal(void *arg, const char *text)
     c->hooks.fatal(c->hooks.arg, text);
 }
 
+static bool on_is_removed(void *arg, uint64_t id)
+{
+    const struct consensus *c = arg;
+    return fsm_member_is_removed(c->state, id);
+}
+
+static bool on_address_of(void *arg, uint64_t id, char address[128])
+{
+    const struct consensus *c = arg;
+    const struct fsm_member *row = fsm_member_find(c->state, id);
+    return row != NULL && text_copy(address, 128, row->address);
+}
+
 struct consensus *consensus_start(struct uv_loop_s *loop, const struct raft_node_config *config,
                                   const struct consensus_hooks *hooks, struct err *e)
 {
@@ -143,7 +156,8 @@ struct consensus *consensus_start(struct uv_loop_s *loop, const struct raft_node
     c->hooks = *hooks;
     fsm_init(c->state);
     struct raft_node_hooks node_hooks = {.arg = c, .apply = on_apply, .snapshot = on_snapshot, .restore = on_restore,
-                                         .wake = on_wake, .fatal = on_fatal, .stored = on_stored};
+                                         .wake = on_wake, .fatal = on_fatal, .stored = on_stored,
+                                         .is_removed = on_is_removed, .address_of = on_address_of};
     c->node = raft_node_start(loop, config, &node_hooks, e);
     if (c->node) return c;
     consensus_free(c);

@@ -120,7 +120,7 @@ const char *report_leader_name(const struct report_node *node)
     return "";
 }
 
-static json_t *group_head(const struct report_node *node)
+json_t *report_group_head(const struct report_node *node)
 {
     json_t *head = json_object();
     put_name(head, "leader", report_leader_name(node));
@@ -129,24 +129,6 @@ static json_t *group_head(const struct report_node *node)
     put(head, "stale", json_boolean(!node->established));
     put_string(head, "from", node->name);
     return head;
-}
-
-json_t *report_members(const struct report_node *node)
-{
-    json_t *out = group_head(node);
-    json_t *members = json_array();
-    for (unsigned i = 0; i < node->members_n; i++) {
-        const struct raft_node_member *m = &node->members[i];
-        json_t *member = json_object();
-        put_number(member, "id", m->id);
-        put_string(member, "name", m->name);
-        put_string(member, "address", m->address);
-        put(member, "leader", json_boolean(m->id == node->leader_id));
-        put(member, "self", json_boolean(m->id == node->id));
-        push(members, member);
-    }
-    put(out, "members", members);
-    return out;
 }
 
 /* ---- status ---- */
@@ -262,7 +244,7 @@ static json_t *status_cluster(const struct report_cluster *c)
 
 json_t *report_status(const struct report_node *node, const struct report_cluster *clusters, unsigned clusters_n)
 {
-    json_t *out = group_head(node);
+    json_t *out = report_group_head(node);
     json_t *list = json_array();
     for (unsigned i = 0; i < clusters_n; i++) push(list, status_cluster(&clusters[i]));
     put(out, "clusters", list);

@@ -39,12 +39,20 @@ struct report_node {
     uint64_t leader_id;       /* 0: none known. */
     bool established;         /* raft_node_status.established: answers are the group's, not a follower's memory. */
     unsigned members_n;
-    struct raft_node_member members[RAFT_NODE_MEMBERS_MAX]; /* With names. */
+    struct raft_node_member members[RAFT_NODE_MEMBERS_MAX]; /* The voters, with names. */
+    uint64_t last_index, group;
+    char group_name[64];
+    int64_t live_ms; /* Who was heard within is live. */
+    unsigned peers_n;
+    struct raft_node_peer peers[RAFT_NODE_MEMBERS_MAX]; /* The whole configuration. */
 };
 
 /* Fills '*out' from a status; the names of members come from config->group by address, else by id (ids are positions
  * in it, from 1); an unknown member is named by its address. */
 void report_node_fill(struct report_node *out, const struct raft_node_status *status, const struct config *config);
+
+/* Takes names and addresses of the voters from the table of members, where it has them. */
+void report_node_name(struct report_node *node, const struct fsm_state *state);
 
 /* The leader's name, or "" when none is known. Borrowed from 'node'. */
 const char *report_leader_name(const struct report_node *node);
@@ -74,6 +82,8 @@ json_t *report_status(const struct report_node *node, const struct report_cluste
 /* {cluster, state, verdict, means, acts, evidence:[lines], change, next, servers:[{name, health, reason}]}. 'next':
  * what the manager does about it now, or why nothing; may be "". c->diagnosis must be set. */
 json_t *report_explain(const struct report_cluster *c, const char *next);
+/* {leader, term, index, stale, from}: what each answer about the group begins with. */
+json_t *report_group_head(const struct report_node *node);
 /* The non-empty lines of a text, as an array of strings. */
 json_t *report_lines(const char *text);
 /* One line of `events --json`: {index, time, cluster, epoch, kind, text, evidence}. */
@@ -82,8 +92,10 @@ json_t *report_event(const struct fsm_event *event);
 json_t *report_plan(const struct fsm_state *state, const struct fsm_plan *plan, bool whole);
 /* {plans:[...]}, youngest first; 'cluster' NULL: of all clusters. */
 json_t *report_plans(const struct fsm_state *state, const struct fsm_cluster *cluster);
-/* {leader, term, stale, members:[{id, name, address, leader, self}]}. */
-json_t *report_members(const struct report_node *node);
+/* {leader, term, stale, group, members:[{id, name, address, leader, self, role, want, match_index, lag, contact_ms,
+ * version, certificate_expires}]}. role: joining, standby, voter, leaving. What only a leader knows is null elsewhere.
+ * */
+json_t *report_members(const struct report_node *node, const struct fsm_state *state);
 /* The declaration in the keys of a cluster file, and what is committed: {cluster, flavour, durability, credentials,
  * detect, servers, epoch, master, version}. */
 json_t *report_declaration(const struct fsm_cluster *cluster);

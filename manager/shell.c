@@ -64,7 +64,7 @@ static void shell_round(struct shell *s)
     s->in_round = true;
     raft_node_run(consensus_node(s->consensus));
     if (s->fatal || s->stopping) return;
-    raft_node_status(consensus_node(s->consensus), &status);
+    shell_status(s, &status);
     note_leader(s, &status);
     peers_run(s->peers, &status);
     if (s->applied) {
@@ -74,6 +74,8 @@ static void shell_round(struct shell *s)
     observe_run(s->observe);
     driver_run(s->driver);
     execute_run(s->execute);
+    int64_t wait_ms = members_run(s->members, &status);
+    if (wait_ms >= 0) s->ports.clock.wake_at(s, mono_add_ms(clock_mono(), wait_ms));
     clients_run(s->clients);
     s->in_round = false;
     shell_arm(s);
@@ -155,23 +157,43 @@ static void init_handles(struct shell *s)
     uv_signal_start(&s->sigterm, on_signal, SIGTERM);
 }
 
-static uint64_t own_id(const struct config *config)
+/* A first member's id is its place in 'group'; later the data directory tells it. */
+static uint64_t place_in_group(const struct config *config)
 {
     for (unsigned i = 0; i < config->group_n; i++)
         if (text_equal(config->group[i].name, config->node)) return i + 1;
-    MUST_NOT_REACH(); /* config_read() checks it. */
+    return 0;
 }
 
 static void fill_node_config(const struct config *config, struct raft_node_config *out)
 {
     memset(out, 0, sizeof *out);
     out->data_dir = config->data_dir;
-    out->id = own_id(config);
+    out->id = place_in_group(config);
     TEXT_COPY(out->address, config->listen);
     out->heartbeat_ms = config->heartbeat_ms;
     out->election_timeout_ms = config->election_ms;
     out->snapshot_threshold = 1024;
     out->snapshot_trailing = 2048;
+}
+
+/* The data directory says who this is, and under which address the group knows it. */
+static int identify(struct shell *s, struct raft_node_config *node, struct err *e)
+{
+    struct raft_node_identity *who = &s->identity;
+    int rc = raft_node_identity(s->config->data_dir, who, e);
+    if (rc != 0) return rc;
+    for (unsigned i = 0; i < who->members_n; i++) {
+        if (who->members[i].id != who->id || text_equal(who->members[i].name, s->config->node)) continue;
+        return err_set(e, -EPERM, "data_dir %s belongs to node %s (id %llu), this configuration is node %s: set "
+                       "data_dir to the directory of this node", s->config->data_dir, who->members[i].name,
+                       (unsigned long long)who->id, s->config->node);
+    }
+    node->id = who->id;
+    if (text_equal(who->address, node->address)) return 0;
+    log_warn("regentd.moved", "from=%s to=%s text=\"this manager listens elsewhere: tell the group by `regent member "
+             "set-address %s %s`\"", who->address, node->address, s->config->node, node->address);
+    return raft_node_move(node, e);
 }
 
 static int start_modules(struct shell *s, struct err *e)
@@ -186,7 +208,8 @@ static int start_modules(struct shell *s, struct err *e)
     s->execute = execute_new(&s->ports, shell_changed, s);
     if (s->observe && s->execute) s->driver = driver_new(&s->ports, s->observe, s->execute);
     s->clients = clients_new(s->consensus, &clients_hooks);
-    if (s->sessions && s->peers && s->driver && s->clients) return 0;
+    s->members = members_new(s->consensus, s->config->election_ms);
+    if (s->sessions && s->peers && s->driver && s->clients && s->members) return 0;
     return err_set(e, -ENOMEM, "out of memory");
 }
 
@@ -199,6 +222,7 @@ static int start_all(struct shell *s, struct err *e)
     conn_net_init(&s->net, &s->loop, NULL);
     s->listen = listen_start(&s->net, s->config->listen, s->config->socket, e);
     if (!s->listen) return e->code;
+    if (identify(s, &node, e) != 0) return e->code;
     s->consensus = consensus_start(&s->loop, &node, &hooks, e);
     if (!s->consensus) return e->code;
     int rc = start_modules(s, e);
@@ -211,6 +235,7 @@ static void free_all(struct shell *s)
     if (s->execute) execute_free(s->execute);
     if (s->observe) observe_free(s->observe);
     clients_free(s->clients);
+    members_free(s->members);
     consensus_free(s->consensus);
 }
 
@@ -251,6 +276,9 @@ int shell_bootstrap(const struct config *config, struct err *e)
     struct raft_node_member members[CONFIG_GROUP_MAX];
     memset(members, 0, sizeof members);
     fill_node_config(config, &node);
+    if (config->group_n == 0)
+        return err_set(e, -EINVAL, "--bootstrap needs `group`, the list of the first members; to enter a group that "
+                       "exists use --join");
     for (unsigned i = 0; i < config->group_n; i++) {
         members[i].id = i + 1;
         TEXT_COPY(members[i].name, config->group[i].name);

@@ -75,24 +75,55 @@ static bool replication_account(void *ctx, uint8_t cluster, const char **user, c
     return s->sessions && sessions_replication_account(s->sessions, cluster, user, password);
 }
 
+/* --- the group --------------------------------------------------------------------------------------------------- */
+
+void shell_status(struct shell *s, struct raft_node_status *status)
+{
+    const struct fsm_state *state = consensus_state(s->consensus);
+    raft_node_status(consensus_node(s->consensus), status);
+    const struct fsm_member *leader = fsm_member_find(state, status->leader_id);
+    if (leader != NULL) TEXT_COPY(status->leader_address, leader->address);
+}
+
+static void fill_node(struct shell *s, struct report_node *node)
+{
+    struct raft_node_status status;
+    bool settled;
+    shell_status(s, &status);
+    report_node_fill(node, &status, s->config);
+    report_node_name(node, consensus_state(s->consensus));
+    node->last_index = status.last_index;
+    node->group = s->identity.group_id;
+    TEXT_COPY(node->group_name, s->identity.group_name);
+    node->live_ms = members_live_ms(s->config->election_ms);
+    node->peers_n = raft_node_peers(consensus_node(s->consensus), node->peers, &settled);
+}
+
 /* --- peers ------------------------------------------------------------------------------------------------------ */
 
 static uint8_t managers(void *ctx, struct port_manager *out, uint8_t max, uint8_t *self)
 {
     struct shell *s = ctx;
     struct report_node node;
-    struct raft_node_status status;
-    raft_node_status(consensus_node(s->consensus), &status);
-    report_node_fill(&node, &status, s->config);
     uint8_t n = 0;
+    bool votes = false;
+    fill_node(s, &node);
     for (unsigned i = 0; i < node.members_n && n < max; i++) {
         out[n].id = node.members[i].id;
         TEXT_COPY(out[n].name, node.members[i].name);
         TEXT_COPY(out[n].address, node.members[i].address);
         if (out[n].id == node.id) *self = n;
+        votes |= out[n].id == node.id;
         n++;
     }
-    return n;
+    if (votes) return n;
+    /* A standby sees for itself only: no verdict rests on it, and the leader does not count it. */
+    if (n == max) n--;
+    *self = n;
+    out[n].id = node.id;
+    TEXT_COPY(out[n].name, node.name);
+    TEXT_COPY(out[n].address, s->config->listen);
+    return (uint8_t)(n + 1);
 }
 
 static void push(void *ctx, uint8_t cluster, const struct view_manager *mine, uint8_t servers_n)
@@ -155,9 +186,7 @@ static bool plan_input(void *ctx, uint8_t cluster, struct plan_input *out, const
 void shell_world(void *arg, struct answer_world *world)
 {
     struct shell *s = arg;
-    struct raft_node_status status;
-    raft_node_status(consensus_node(s->consensus), &status);
-    report_node_fill(&s->node, &status, s->config);
+    fill_node(s, &s->node);
     world->state = consensus_state(s->consensus);
     world->node = &s->node;
     world->wall = clock_wall();

@@ -10,6 +10,7 @@
 #include "manager/consensus.h"
 #include "manager/driver.h"
 #include "manager/listen.h"
+#include "manager/members.h"
 #include "manager/peers.h"
 #include "manager/sessions.h"
 #include "manager/shell.h"
@@ -31,6 +32,8 @@ struct shell {
     struct execute *execute;
     struct driver *driver;
     struct clients *clients;
+    struct members *members;
+    struct raft_node_identity identity;
     struct report_node node; /* As of the last shell_world(). */
     struct mono wake_at;
     bool in_round, applied, stopping, fatal;
@@ -46,6 +49,8 @@ void shell_arm(struct shell *s);
 /* Ends everything in order; the loop ends when the last handle is closed. */
 void shell_stop(struct shell *s);
 void shell_fill_ports(struct shell *s);
+/* The node's status, with names and addresses of the table of members. */
+void shell_status(struct shell *s, struct raft_node_status *status);
 
 /* Hooks of the modules. */
 const struct fsm_state *shell_state(void *arg);

@@ -40,10 +40,15 @@ static int pack(const ProtobufCMessage *m, void **data, size_t *size)
     return 0;
 }
 
+static bool has_member(enum client_op op)
+{
+    return op == CLIENT_TOKEN_CREATE || op == CLIENT_MEMBER_SET || op == CLIENT_MEMBER_JOIN;
+}
+
 bool client_request_changes(const struct client_request *r)
 {
     if (r->op == CLIENT_FAILOVER) return !r->dry_run;
-    return r->op == CLIENT_PLAN_ABORT || r->op == CLIENT_CLUSTER_SET || r->op == CLIENT_NOTE;
+    return r->op == CLIENT_PLAN_ABORT || r->op == CLIENT_CLUSTER_SET || r->op == CLIENT_NOTE || has_member(r->op);
 }
 
 static void spec_to_message(const struct fsm_cluster_spec *s, Regent__Client__Spec *m, Regent__Client__Server *servers,
@@ -68,12 +73,31 @@ static void spec_to_message(const struct fsm_cluster_spec *s, Regent__Client__Sp
     m->servers = pointers;
 }
 
+static ProtobufCBinaryData raw_of(const uint8_t *bytes, size_t size)
+{
+    return (ProtobufCBinaryData){.len = size, .data = (uint8_t *)(uintptr_t)bytes};
+}
+
+static void member_to_message(const struct client_request *r, Regent__Client__Member *m)
+{
+    const struct client_member *from = &r->member;
+    bool joins = r->op == CLIENT_MEMBER_JOIN;
+    m->address = bytes_of(from->address);
+    m->role = (uint32_t)from->role;
+    m->hash = raw_of(from->hash, r->op == CLIENT_TOKEN_CREATE ? sizeof(from->hash) : 0);
+    m->secret = raw_of(from->secret, joins ? sizeof(from->secret) : 0);
+    m->nonce = raw_of(from->nonce, joins ? sizeof(from->nonce) : 0);
+    m->group = from->group;
+    m->ttl_s = from->ttl_s;
+}
+
 int client_request_encode(const struct client_request *r, void **data, size_t *size)
 {
     Regent__Client__Request m = REGENT__CLIENT__REQUEST__INIT;
     Regent__Client__Spec spec = REGENT__CLIENT__SPEC__INIT;
     Regent__Client__Server servers[FSM_SERVERS_MAX];
     Regent__Client__Server *pointers[FSM_SERVERS_MAX];
+    Regent__Client__Member member = REGENT__CLIENT__MEMBER__INIT;
 
     m.op = (uint32_t)r->op;
     m.client = r->id.client;
@@ -91,6 +115,10 @@ int client_request_encode(const struct client_request *r, void **data, size_t *s
     if (r->op == CLIENT_CLUSTER_SET) {
         spec_to_message(&r->spec, &spec, servers, pointers);
         m.spec = &spec;
+    }
+    if (has_member(r->op)) {
+        member_to_message(r, &member);
+        m.member = &member;
     }
     return pack(&m.base, data, size);
 }
@@ -127,6 +155,31 @@ static int spec_from_message(struct fsm_cluster_spec *s, const Regent__Client__S
     return 0;
 }
 
+/* Exactly 'want' bytes, or none when 'want' is 0. */
+static bool raw_to(uint8_t *to, size_t want, const ProtobufCBinaryData *from)
+{
+    if (from->len != want) return false;
+    if (want > 0) memcpy(to, from->data, want);
+    return true;
+}
+
+static int member_from_message(struct client_request *r, const Regent__Client__Member *m, struct err *e)
+{
+    struct client_member *to = &r->member;
+    bool joins = r->op == CLIENT_MEMBER_JOIN;
+    if (m->base.n_unknown_fields != 0) return err_set(e, -EPROTO, "member: it has fields of a newer version");
+    if (!bytes_to(to->address, sizeof(to->address), &m->address)) return err_set(e, -EPROTO, "address: malformed");
+    if (m->role >= fsm_member_role_count) return err_set(e, -EPROTO, "member: unknown role %u", m->role);
+    to->role = (enum fsm_member_role)m->role;
+    if (!raw_to(to->hash, r->op == CLIENT_TOKEN_CREATE ? sizeof(to->hash) : 0, &m->hash) ||
+        !raw_to(to->secret, joins ? sizeof(to->secret) : 0, &m->secret) ||
+        !raw_to(to->nonce, joins ? sizeof(to->nonce) : 0, &m->nonce))
+        return err_set(e, -EPROTO, "member: a secret, hash or nonce of the wrong length");
+    to->group = m->group;
+    to->ttl_s = m->ttl_s;
+    return 0;
+}
+
 static int request_from_message(struct client_request *r, const Regent__Client__Request *m, struct err *e)
 {
     /* What a newer client asks for in addition must not be left out silently. */
@@ -145,6 +198,9 @@ static int request_from_message(struct client_request *r, const Regent__Client__
     if (!bytes_to(r->text, sizeof(r->text), &m->text)) return err_set(e, -EPROTO, "text: malformed");
     if ((m->spec != NULL) != (r->op == CLIENT_CLUSTER_SET))
         return err_set(e, -EPROTO, "request: a cluster's declaration belongs to CLUSTER_SET and to nothing else");
+    if ((m->member != NULL) != has_member(r->op))
+        return err_set(e, -EPROTO, "request: a member belongs to requests about members and to nothing else");
+    if (m->member != NULL) return member_from_message(r, m->member, e);
     return m->spec != NULL ? spec_from_message(&r->spec, m->spec, e) : 0;
 }
 

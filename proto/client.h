@@ -7,7 +7,8 @@
 
 #define CLIENT_OPS(X)                                                                                                 \
     X(STATUS) X(EVENTS) X(EXPLAIN) X(FAILOVER) X(PLAN_LIST) X(PLAN_SHOW) X(PLAN_ABORT) X(MEMBER_LIST)                 \
-    X(CLUSTER_SET) X(CLUSTER_SHOW) X(VERSION) X(NOTE)
+    X(CLUSTER_SET) X(CLUSTER_SHOW) X(VERSION) X(NOTE)                                                                 \
+    X(TOKEN_CREATE) X(MEMBER_SET) X(MEMBER_TRANSFER) X(MEMBER_JOIN)
 
 enum client_op {
     CLIENT_none = 0,
@@ -15,6 +16,19 @@ enum client_op {
     CLIENT_OPS(X)
 #undef X
     CLIENT_OPS_N
+};
+
+/* Of TOKEN_CREATE (address or "", hash, ttl_s), MEMBER_SET (role that is wanted; none: the address is new) and
+ * MEMBER_JOIN (address, role to become, secret, nonce, group). The member's name is request.server; the id of a join is
+ * request.number. */
+struct client_member {
+    char address[FSM_ADDRESS_SIZE];
+    enum fsm_member_role role;
+    uint8_t hash[FSM_HASH_SIZE];     /* Of the secret, which the client keeps for itself. */
+    uint8_t secret[FSM_HASH_SIZE];
+    uint8_t nonce[FSM_NONCE_SIZE];   /* Of the data directory that joins. */
+    uint64_t group;
+    uint64_t ttl_s;
 };
 
 struct client_request {
@@ -27,6 +41,7 @@ struct client_request {
     bool dry_run, accept_loss, create, stale_ok;
     struct fsm_cluster_spec spec; /* CLUSTER_SET */
     char text[FSM_TEXT_SIZE];     /* NOTE */
+    struct client_member member;  /* TOKEN_CREATE, MEMBER_SET, MEMBER_JOIN */
 };
 
 /* True for a request that changes something: it needs an id, and only the leader takes it. */

@@ -26,6 +26,7 @@
     X(HOST, "host", "HOST", "host name or address to stand in the certificate; again, or several with commas")        \
     X(ID, "id", "N", "Raft id of the manager; unless given, the next one that this CA never gave")                    \
     X(DAYS, "days", "N", "how long it is valid: 397 days, a CA 3650, unless given")                                   \
+    X(TTL, "ttl", "TIME", "how long the token can be used: 90s, 30m, 1h (the default) to 30d")                         \
     X(CONNECT, "connect", "ADDR",                                                                                     \
       "manager to talk to: HOST:PORT, or the path of its socket; several with commas; any member finds the leader")   \
     X(TLS_DIR, "tls-dir", "DIR",                                                                                      \
@@ -71,7 +72,31 @@ enum option {
       "Refused (exit code 5) from the step 'establish' on: the plan then goes on to its end.")                        \
     X(run_note, "note", "[CLUSTER] TEXT", 1, 2, 0, "write a note into the events of a cluster or the group",           \
       "For those who read the events later: what was done, and by whom.")                                             \
-    X(run_member_list, "member list", "", 0, 0, 0, "list the managers of the group", "")                              \
+    X(run_member_list, "member list", "", 0, 0, 0, "list the managers of the group",                                  \
+      "Who votes, who stands by, how far each is behind the leader and when it was heard last. Match index, lag and " \
+      "last contact are known to the leader alone.")                                                                  \
+    X(run_token_create, "token create", "NAME", 1, 1, OPTION_BIT(TTL),                                                \
+      "reserve an id for a manager to come, and print its token once",                                                \
+      "The token goes into a file that only regentd of that host can read: regentd --join ADDR --token-file FILE. "   \
+      "It works once, for that name, until it expires. With TLS the certificate of the manager must have the "        \
+      "reserved id: regent pki issue manager NAME --id N.")                                                           \
+    X(run_member_add, "member add", "NAME ADDRESS", 2, 2, OPTION_BIT(TTL),                                            \
+      "as token create, for a manager that will listen at ADDRESS, and tell what is to be done on its host", "")      \
+    X(run_member_promote, "member promote", "NAME", 1, 1, 0, "make a standby a voter",                                \
+      "It becomes one when it answers and has caught up.")                                                            \
+    X(run_member_demote, "member demote", "NAME", 1, 1, 0, "make a voter a standby: it keeps the log, without a vote", \
+      "Refused (exit code 5) when the remaining voters that answer would be no majority. A leader hands over first.") \
+    X(run_member_remove, "member remove", "NAME", 1, 1, 0, "take a manager out of the group for good",                \
+      "Refused (exit code 5) when the remaining voters that answer would be no majority. A leader hands over first. " \
+      "Its id is never given again, and its data directory is of no more use.")                                       \
+    X(run_member_replace, "member replace", "OLD NEW ADDRESS", 3, 3, OPTION_BIT(TTL),                                 \
+      "remove a manager that is dead, then do as member add for its successor",                                       \
+      "Refused (exit code 5) while OLD answers: then add the new one first, and remove the old one after that.")      \
+    X(run_member_set_address, "member set-address", "NAME ADDRESS", 2, 2, 0,                                          \
+      "tell the group where a manager listens now",                                                                   \
+      "Change `listen` in its configuration and restart it, too; the order does not matter.")                         \
+    X(run_member_transfer, "member transfer", "[NAME]", 0, 1, 0, "hand the leadership over, to NAME or to any voter", \
+      "Also in the middle of a plan: the next leader carries it on.")                                                 \
     X(run_cluster_add, "cluster add", "FILE", 1, 1, 0, "declare a new cluster by its cluster file",                   \
       "The servers are examined first; nothing is written to one that is not understood.")                            \
     X(run_cluster_apply, "cluster apply", "FILE", 1, 1, 0, "change a declared cluster to what the file says", "")     \
@@ -114,6 +139,7 @@ struct cli {
     const char *hosts[16]; /* Each perhaps several, with commas. */
     unsigned hosts_n;
     uint64_t id, days;
+    uint64_t ttl_s; /* 0: not given. */
     bool json, follow, dry_run, accept_loss, yes;
 };
 

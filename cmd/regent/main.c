@@ -23,7 +23,7 @@ static enum client_code usage(const struct command *command, const char *format,
     return CLIENT_USAGE;
 }
 
-enum { DAYS_MAX = 36500 };
+enum { DAYS_MAX = 36500, TTL_MAX_S = 30 * 86400 };
 
 /* Words on the line that are no options, in their order. */
 struct words {
@@ -36,6 +36,27 @@ static enum client_code take_number(uint64_t *to, const char *option, const char
 {
     if (text_to_u64(value, to) && *to != 0 && *to <= most) return CLIENT_OK;
     return usage(NULL, "--%s wants a number from 1 to %" PRIu64 ", not \"%s\"", option, most, value);
+}
+
+/* "90s", "30m", "1h", "30d" */
+static enum client_code take_ttl(struct cli *cli, const char *value)
+{
+    static const struct {
+        char unit;
+        uint64_t seconds;
+    } units[] = {{'s', 1}, {'m', 60}, {'h', 3600}, {'d', 86400}};
+    char number[24];
+    size_t len = strlen(value);
+    uint64_t n = 0;
+    if (len >= 2 && len < sizeof(number)) {
+        memcpy(number, value, len - 1);
+        number[len - 1] = '\0';
+        for (size_t i = 0; i < ARRAY_LEN(units) && cli->ttl_s == 0; i++)
+            if (value[len - 1] == units[i].unit && text_to_u64(number, &n) && n <= TTL_MAX_S / units[i].seconds)
+                cli->ttl_s = n * units[i].seconds;
+    }
+    if (cli->ttl_s > 0) return CLIENT_OK;
+    return usage(NULL, "--ttl wants a time like 90s, 30m, 1h or 7d, at most 30d, not \"%s\"", value);
 }
 
 static enum client_code take_host(struct cli *cli, const char *value)
@@ -57,6 +78,7 @@ static enum client_code take_option(struct cli *cli, enum option option, const c
     case OPTION_CONNECT: cli->connect = value; break;
     case OPTION_TLS_DIR: cli->tls_dir = value; break;
     case OPTION_DIR: cli->dir = value; break;
+    case OPTION_TTL: return take_ttl(cli, value);
     case OPTION_HOST: return take_host(cli, value);
     case OPTION_ID: return take_number(&cli->id, "id", value, INT64_MAX);
     case OPTION_DAYS: return take_number(&cli->days, "days", value, DAYS_MAX);

@@ -152,17 +152,36 @@ void render_plan(const struct style *s, json_t *plan)
     render_found(s, plan);
 }
 
+/* "-" for what is not known. */
+static const char *known(json_t *object, const char *key)
+{
+    const char *text = field(object, key);
+    return text[0] != '\0' ? text : "-";
+}
+
+/* The day of a time. */
+static const char *known_day(json_t *object, const char *key)
+{
+    const char *text = short_time(field(object, key));
+    char *space = strchr(text, ' ');
+    if (space != NULL) *space = '\0';
+    return text[0] != '\0' ? text : "-";
+}
+
 void render_members(const struct style *s, json_t *members)
 {
-    static const char *const columns[] = {">ID", "NAME", "ADDRESS", "ROLE", NULL};
+    static const char *const columns[] = {">ID",  "NAME",        "ADDRESS", "ROLE",        ">MATCH",
+                                          ">LAG", ">HEARD (ms)", "VERSION", "CERTIFICATE", NULL};
     json_t *list = field_array(members, "members"), *m;
     size_t i;
     struct libscols_table *t = table_new(s, columns);
     bool is_stale = field_is_true(members, "stale");
     json_array_foreach(list, i, m)
     {
-        const char *role = is_stale ? "unknown" : field_is_true(m, "leader") ? "leader" : "follower";
-        table_line(t, NULL, (const char *const[]){field(m, "id"), field(m, "name"), field(m, "address"), role, NULL});
+        const char *role = is_stale ? "unknown" : field_is_true(m, "leader") ? "leader" : field(m, "role");
+        table_line(t, NULL, (const char *const[]){field(m, "id"), field(m, "name"), field(m, "address"), role,
+                                                  known(m, "match_index"), known(m, "lag"), known(m, "contact_ms"),
+                                                  known(m, "version"), known_day(m, "certificate_expires"), NULL});
     }
     if (is_stale)
         fprintf(s->out, "NO LEADER: this is what %s remembers.\n", field(members, "from"));

@@ -171,8 +171,7 @@ enum client_code run_plan_show(const struct cli *cli)
     return ask_and_show(cli, &r, show_plan);
 }
 
-/* Asks for a change and tells what became of it: the text to stdout when it is done, to stderr when not. */
-static enum client_code ask_change(const struct cli *cli, struct client_request *r)
+enum client_code ask_change(const struct cli *cli, struct client_request *r)
 {
     struct asker k;
     struct client_answer a;

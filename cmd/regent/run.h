@@ -19,6 +19,10 @@ void print_json(json_t *json);
 /* Starts an asker for cli->connect. False after telling why not (exit code 2). */
 bool start_asker(const struct cli *cli, struct asker *k);
 
+/* Asks for a change and tells what became of it: the text (or with --json the JSON) to stdout when it is done, to
+ * stderr when not. Returns the exit code. */
+enum client_code ask_change(const struct cli *cli, struct client_request *r);
+
 /* Copies a name of the command line into a field of a request. False after telling that it is too long. */
 bool take_name(char to[FSM_NAME_SIZE], const char *name);
 

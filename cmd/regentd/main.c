@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cmd/regentd/join.h"
 #include "lib/log.h"
 #include "manager/config.h"
 #include "manager/shell.h"
@@ -15,6 +16,9 @@
     X(check, required_argument, "FILE", "check a configuration file and exit")                                        \
     X(print-config, no_argument, "", "with --config: print it in normal form, with defaults, and exit")               \
     X(bootstrap, no_argument, "", "with --config: initialise the empty data directory of this first member and exit") \
+    X(join, required_argument, "ADDR", "with --config: enter the group of the managers at ADDR[,ADDR...], then run")  \
+    X(token-file, required_argument, "FILE", "with --join: the token that `regent token create` printed")             \
+    X(standby, no_argument, "", "with --join: get the log, but stay without a vote")                                  \
     X(version, no_argument, "", "print the version and exit")                                                         \
     X(help, no_argument, "", "print this help and exit")
 
@@ -23,6 +27,9 @@ enum option_id {
     OPTION_CHECK,
     OPTION_PRINT,
     OPTION_BOOTSTRAP,
+    OPTION_JOIN,
+    OPTION_TOKEN_FILE,
+    OPTION_STANDBY,
     OPTION_VERSION,
     OPTION_HELP,
 };
@@ -38,6 +45,7 @@ static void print_help(FILE *out)
 {
     fputs("regentd: a manager of Regent, the high-availability manager of MySQL and MariaDB\n\n"
           "usage: regentd --config FILE [--print-config | --bootstrap]\n"
+          "       regentd --config FILE --join ADDR --token-file FILE [--standby]\n"
           "       regentd --check FILE\n\n", out);
 #define X(name, takes, value, help) fprintf(out, "  --%-13s %-5s %s\n", #name, value, help);
     OPTIONS(X)
@@ -47,6 +55,7 @@ static void print_help(FILE *out)
 
 struct arguments {
     const char *config, *check;
+    struct join_options join;
     bool print, bootstrap, version, help;
 };
 
@@ -63,12 +72,20 @@ static bool read_arguments(int argc, char **argv, struct arguments *a)
         case OPTION_CHECK: a->check = optarg; break;
         case OPTION_PRINT: a->print = true; break;
         case OPTION_BOOTSTRAP: a->bootstrap = true; break;
+        case OPTION_JOIN: a->join.addresses = optarg; break;
+        case OPTION_TOKEN_FILE: a->join.token_file = optarg; break;
+        case OPTION_STANDBY: a->join.standby = true; break;
         case OPTION_VERSION: a->version = true; break;
         case OPTION_HELP: a->help = true; break;
         }
     }
     if (optind < argc) {
         fprintf(stderr, "regentd: unexpected argument '%s'\n", argv[optind]);
+        return false;
+    }
+    if ((a->join.token_file || a->join.standby || a->join.addresses) &&
+        (!a->join.addresses || !a->join.token_file || !a->config || a->print || a->bootstrap)) {
+        fputs("regentd: --join ADDR and --token-file FILE go together, with --config FILE\n", stderr);
         return false;
     }
     if (a->version || a->help || (a->check && !a->config && !a->print && !a->bootstrap)) return true;
@@ -127,6 +144,7 @@ int main(int argc, char **argv)
         return 0;
     }
     if (a.bootstrap) return bootstrap(&config);
+    if (a.join.addresses && join(&config, &a.join, &e) != 0) return fail(&e);
     size_pool();
     log_init((enum log_level)log_level_parse(config.log_level), config.log_journal, config.node);
     if (shell_run(&config, &e) == 0) return 0;

@@ -95,7 +95,7 @@ static void without_leader(void **unused)
     struct page p = page_new(false);
     h->node.established = false;
     h->node.leader_id = 0;
-    json_t *status = status_of(h), *members = report_members(&h->node);
+    json_t *status = status_of(h), *members = report_members(&h->node, &h->state);
     page_open(&p);
     render_status(&p.style, status);
     fputs("----\n", p.style.out);

@@ -403,7 +403,7 @@ static void other_shapes(void **unused)
     struct handmade *h = handmade_new();
     handmade_event(h, 118, "shop", "step apply begins");
     expect_json(report_event(&h->state.events[0]), "tests/golden/report_event.json");
-    expect_json(report_members(&h->node), "tests/golden/report_members.json");
+    expect_json(report_members(&h->node, &h->state), "tests/golden/report_members.json");
     expect_json(report_declaration(shop(h)), "tests/golden/report_declaration.json");
     free(h);
 }

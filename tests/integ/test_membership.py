@@ -1,0 +1,178 @@
+"""The group of managers changes while it works: it grows, shrinks, loses members for ever, and lets nobody else in."""
+import json
+import os
+import subprocess
+import threading
+import time
+
+import membership
+import pytest
+from managers import Group
+from scene import Failure, wait_for
+
+
+@pytest.fixture
+def group3(scene):
+    group = Group(scene)
+    group.start()
+    yield group
+    group.stop()
+
+
+def test_one_to_three_to_five_to_three_under_load(scene):
+    group = Group(scene, managers_n=1)
+    group.start()
+    load = membership.Load(group)
+    for name in ("m2", "m3", "m4", "m5"):
+        membership.add_member(group, name)
+    assert len([m for m in membership.members(group).values() if m["role"] == "voter"]) == 5
+    # The leader is among those that go: it hands over first.
+    first = group.wait_leader()
+    for manager in (first, next(m for m in group.managers if m is not first)):
+        code, _, err = group.regent("member", "remove", manager.name, check=False, seconds=70)
+        assert code == 0, err
+        membership.forget(group, manager)
+    assert len(membership.members(group)) == 3
+    assert first.name not in membership.members(group)
+    load.stop()
+    assert load.failed == []
+    load.check(group)
+    group.stop()
+
+
+def test_a_dead_member_is_replaced(group3):
+    group = group3
+    leader = group.wait_leader()
+    dead, live = [m for m in group.managers if m is not leader]
+    load = membership.Load(group)
+    # A live one is not replaced; a live one is not removed while another is dead.
+    assert group.regent("member", "replace", live.name, "m4", "127.0.0.1:1", check=False)[0] == 5
+    dead.kill()
+    dead.process.wait()
+    wait_for("the leader notices", 10, lambda: (membership.members(group)[dead.name]["contact_ms"] or 9999) > 1000, 0.1)
+    code, _, err = group.regent("member", "remove", live.name, check=False)
+    assert code == 5, err
+    assert "of the 2 voters that would remain 1 answers, and 2 must" in err and dead.name in err
+    assert group.regent("member", "demote", live.name, check=False)[0] == 5
+    new = membership.new_manager(group, "m4")
+    _, out, err = group.regent("member", "replace", dead.name, new.name, new.address, seconds=70)
+    token = out.splitlines()[-1]
+    assert token.startswith("regent-token-1 ") and "regentd --config FILE --join" in err
+    membership.join(new, membership.write_token(group, "m4", token))
+    membership.wait_role(group, "m4", "voter")
+    load.stop()
+    # The dead one returns with its old data: it is told, ends, and disturbs nobody.
+    term = json.loads(group.regent("--json", "member", "list")[1])["term"]
+    dead.start()
+    wait_for("the removed manager ends", 20, lambda: not dead.is_running(), 0.05)
+    assert "is removed from the group" in dead.log() and "join with a new token" in dead.log()
+    assert json.loads(group.regent("--json", "member", "list")[1])["term"] == term
+    group.managers.remove(dead)
+    load.check(group)
+
+
+def test_who_does_not_get_in(group3, scene):
+    group = group3
+    m4 = membership.new_manager(group, "m4")
+    path, answer = membership.create_token(group, "m4", "--ttl", "1s")
+    assert answer["id"] == 4
+    time.sleep(1.5)
+    code, output = membership.join_fails(m4, path)
+    assert code == 1 and "has expired" in output, output
+    # Another group, and its token here.
+    path, answer = membership.create_token(group, "m4")
+    assert answer["id"] == 5
+    token = answer["token"].split()
+    other = membership.write_token(group, "other", " ".join([token[0], "00000000000000ff", token[2], token[3]]))
+    code, output = membership.join_fails(m4, other)
+    assert code == 1 and "the token is of group 00000000000000ff" in output, output
+    wrong = membership.write_token(group, "wrong", " ".join(token[:3] + ["0" * 64]))
+    code, output = membership.join_fails(m4, wrong)
+    assert code == 1 and "is not valid" in output, output
+    # The right one, as a standby: it has the log and no vote; twice with one token only by its own directory.
+    membership.join(m4, path, "--standby")
+    membership.wait_role(group, "m4", "standby")
+    thief = membership.new_manager(group, "m5")
+    group.managers.remove(thief)
+    with open(thief.config) as f:
+        text = f.read()
+    scene.write("m5.yaml", text.replace("node: m5", "node: m4"))
+    code, output = membership.join_fails(thief, path)
+    assert code == 1 and "was used by another data directory" in output, output
+    m4.stop()
+    membership.join(m4, path)
+    membership.wait_role(group, "m4", "standby")
+    assert membership.members(group)["m4"]["id"] == 5
+    group.regent("member", "promote", "m4", seconds=70)
+    group.regent("member", "demote", "m4", seconds=70)
+    assert membership.members(group)["m4"]["role"] == "standby"
+    assert group.regent("member", "transfer", "m4", check=False)[0] == 5
+    group.regent("member", "remove", "m4", seconds=70)
+    # Its id is never given again.
+    assert membership.create_token(group, "m4")[1]["id"] == 6
+    membership.forget(group, m4)
+
+
+def test_join_after_a_crash(group3):
+    """Killed at any point of the join, the same command succeeds later."""
+    group = group3
+    m4 = membership.new_manager(group, "m4")
+    path, _ = membership.create_token(group, "m4")
+    for delay in (0.02, 0.05, 0.1, 0.15, 0.2, 0.4):
+        membership.join(m4, path)
+        time.sleep(delay)
+        m4.kill()
+        m4.process.wait()
+    membership.join(m4, path)
+    membership.wait_role(group, "m4", "voter")
+
+
+def test_a_member_moves(group3):
+    group = group3
+    leader = group.wait_leader()
+    moved = next(m for m in group.managers if m is not leader)
+    moved.stop()
+    old, moved.port = moved.address, moved.scene.ports.take()
+    moved.address = f"127.0.0.1:{moved.port}"
+    with open(moved.config) as f:
+        text = f.read()
+    moved.scene.write(moved.name + ".yaml", text.replace(old, moved.address))
+    group.regent("member", "set-address", moved.name, moved.address, manager=leader)
+    moved.start()
+    wait_for("the moved manager is heard", 15,
+             lambda: (membership.members(group)[moved.name]["contact_ms"] or 99999) < 1000, 0.1)
+    membership.lead(group, moved)
+    assert group.wait_leader() is moved
+
+
+def test_transfer_in_the_middle_of_a_plan(stage):
+    """A leader hands over while it replaces a master; the next one carries the plan on from its step."""
+    epoch = stage.group.cluster_status()["epoch"]
+    stage.write(100)
+    stop = threading.Event()
+    moves = []
+
+    def transfer():
+        while not stop.is_set():
+            code, out, _ = stage.group.regent("member", "transfer", check=False)
+            if code == 0:
+                moves.append(out.strip())
+            time.sleep(0.05)
+
+    thread = threading.Thread(target=transfer)
+    thread.start()
+    try:
+        stage.fault("kill")
+        deadline = time.monotonic() + 5
+        while time.monotonic() < deadline and (stage.group.cluster_status() or {"epoch": epoch})["epoch"] == epoch:
+            time.sleep(0.05)
+    finally:
+        stop.set()
+        thread.join()
+    stage.write(100)
+    stage.wait_replaced()
+    _, _, lost = stage.finish()
+    assert lost == []
+    assert len(moves) >= 1
+    assert stage.group.cluster_status()["epoch"] > epoch
+    stage.cluster.check(stage.cluster.backup, stage.replicas())
