@@ -237,6 +237,73 @@ static void noise_is_told_apart(void **state)
     }
 }
 
+/* A certificate with these URIs; a '|' in one stands for a zero byte. */
+static X509 *cert_with_uris(const char *const *uris)
+{
+    GENERAL_NAMES *names = sk_GENERAL_NAME_new_null();
+    X509 *cert = X509_dup(f.ca.cert);
+
+    for (; *uris != NULL; uris++) {
+        GENERAL_NAME *name = GENERAL_NAME_new();
+        ASN1_IA5STRING *value = ASN1_IA5STRING_new();
+        char text[128];
+
+        snprintf(text, sizeof text, "%s", *uris);
+        for (char *c = text; *c != '\0'; c++)
+            if (*c == '|') *c = '\0';
+        assert_int_equal(ASN1_STRING_set(value, text, (int)strlen(*uris)), 1);
+        GENERAL_NAME_set0_value(name, GEN_URI, value);
+        assert_true(sk_GENERAL_NAME_push(names, name) > 0);
+    }
+    assert_int_equal(X509_add1_ext_i2d(cert, NID_subject_alt_name, names, 0, X509V3_ADD_DEFAULT), 1);
+    GENERAL_NAMES_free(names);
+    return cert;
+}
+
+/* An outside CA may write anything: what is ambiguous is refused, what is unknown says nothing. */
+static void names_are_read_strictly(void **state)
+{
+    static const struct {
+        const char *uris[4];
+        const char *refusal; /* NULL: taken. */
+    } rows[] = {
+        {{"regent:operator:ann"}, NULL},
+        {{"https:example.org", "regent:operator:ann", "regent:later:x"}, NULL},
+        {{"regent:manager:m1", "regent:id:18446744073709551615"}, NULL},
+        {{NULL}, "names no role"},
+        {{"regent:king:ann"}, "names no role"},
+        {{"REGENT:operator:ann"}, "names no role"},
+        {{"regent:operator"}, "is not allowed"},
+        {{"regent:operator:"}, "is not allowed"},
+        {{"regent:operator:a b"}, "is not allowed"},
+        {{"regent:operator:../x"}, "is not allowed"},
+        {{"regent:operator:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"}, "is not allowed"},
+        {{"regent:operator:ann", "regent:operator:bob"}, "more than one role"},
+        {{"regent:agent:ann", "regent:operator:ann"}, "more than one role"},
+        {{"regent:operator:ann|.evil"}, "zero byte"},
+        {{"regent:manager:m1"}, "a manager without its id"},
+        {{"regent:manager:m1", "regent:id:0"}, "is no number of a manager"},
+        {{"regent:manager:m1", "regent:id:01"}, "is no number of a manager"},
+        {{"regent:manager:m1", "regent:id:-1"}, "is no number of a manager"},
+        {{"regent:manager:m1", "regent:id:18446744073709551616"}, "is no number of a manager"},
+        {{"regent:manager:m1", "regent:id:1", "regent:id:2"}, "more than one id"},
+        {{"regent:operator:ann", "regent:id:1"}, "an id but no manager"},
+        {{"regent:id:1"}, "names no role"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        X509 *cert = cert_with_uris(rows[i].uris);
+        struct tls_identity id;
+        struct err e = {0};
+        int rv = tls_identity_of(cert, &id, &e);
+
+        X509_free(cert);
+        if ((rv == 0) != (rows[i].refusal == NULL)) fail_msg("row %zu: %d, %s", i, rv, e.text);
+        if (rows[i].refusal != NULL) ASSERT_TELLS(e, rows[i].refusal);
+    }
+}
+
 /* What is logged goes to a file until end_log(). */
 static int begin_log(void)
 {
@@ -614,6 +681,7 @@ int main(void)
         cmocka_unit_test(other_cas_are_refused),
         cmocka_unit_test(strangers_are_refused),
         cmocka_unit_test(noise_is_told_apart),
+        cmocka_unit_test(names_are_read_strictly),
         cmocka_unit_test(what_ends_soon_is_told_in_time),
         cmocka_unit_test(revoked_ones_are_refused),
         cmocka_unit_test(live_connections_are_looked_at_again),
