@@ -168,6 +168,7 @@ void node_members_tick(struct raft_node *node)
 {
     struct change *c = &node->change;
     if (node->closing) return;
+    transport_drop_removed(&node->transport);
     if (node->identity.joining && node->raft.configuration.n > 0 && node->raft.last_stored > 0) end_joining(node);
     if (!c->flying || uv_now(node->loop) - c->since_ms < CHANGE_MS) return;
     RAFT_COMPAT_CHANGE(&node->raft) = NULL;

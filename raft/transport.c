@@ -95,6 +95,14 @@ static void drop_older(struct transport *t, uint64_t id)
     }
 }
 
+void transport_drop_removed(struct transport *t)
+{
+    if (t->is_removed == NULL || t->closing) return;
+    for (struct bridge *b = t->bridges; b != NULL; b = b->next) {
+        if (!b->left && t->is_removed(t->arg, b->id)) bridge_close(b, "the other side is removed from the group");
+    }
+}
+
 uv_stream_t *transport_bridge(struct transport *t, struct conn *conn, uint64_t id, bool dialled)
 {
     const struct bridge_hooks hooks = {t, on_bridge_lost, on_bridge_ended};

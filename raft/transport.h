@@ -90,6 +90,9 @@ void transport_init(struct transport *t, struct conn_net *net, uint64_t group_id
  * it. */
 void transport_accept(struct transport *t, struct conn *conn);
 
+/* Ends the connections of members that were removed since: when they come again they are told. */
+void transport_drop_removed(struct transport *t);
+
 /* For transport_dial.c and transport.c. */
 int transport_connect(struct raft_uv_transport *raft, struct raft_uv_connect *req, raft_id id, const char *address,
                       raft_uv_connect_cb cb);

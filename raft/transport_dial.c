@@ -148,6 +148,7 @@ int transport_connect(struct raft_uv_transport *raft, struct raft_uv_connect *re
     struct transport *t = raft->impl;
     if (t->closing || t->dials_n >= TRANSPORT_DIALS_MAX) return RAFT_NOCONNECTION;
     if (strcmp(address, TRANSPORT_NOWHERE) == 0) return RAFT_NOCONNECTION;
+    if (t->is_removed != NULL && t->is_removed(t->arg, id)) return RAFT_NOCONNECTION; /* libraft never stops. */
     struct dial *d = calloc(1, sizeof *d);
     if (d == NULL || !TEXT_COPY(d->address, address)) {
         free(d);

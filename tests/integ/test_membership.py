@@ -31,6 +31,9 @@ def test_one_to_three_to_five_to_three_under_load(scene):
     for manager in (first, next(m for m in group.managers if m is not first)):
         code, _, err = group.regent("member", "remove", manager.name, check=False, seconds=70)
         assert code == 0, err
+        # It was told, and ends by itself.
+        wait_for(f"{manager.name} ends", 20, lambda m=manager: not m.is_running(), 0.05)
+        assert "is removed from the group" in manager.log()
         membership.forget(group, manager)
     assert len(membership.members(group)) == 3
     assert first.name not in membership.members(group)
