@@ -313,8 +313,8 @@ int tls__verify_text(int error, X509 *cert, struct err *e)
     case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
     case X509_V_ERR_CERT_SIGNATURE_FAILURE:
     case X509_V_ERR_CERT_UNTRUSTED:
-        (void)X509_NAME_oneline(X509_get_issuer_name(cert), issuer, sizeof issuer);
-        return err_set(e, -EACCES, "the certificate of %s is of another CA than ours (issuer \"%s\")", who, issuer);
+        tls_name_print(X509_get_issuer_name(cert), issuer, sizeof issuer);
+        return err_set(e, -EACCES, "the certificate of %s is of another CA than ours (issuer %s)", who, issuer);
     case X509_V_ERR_INVALID_PURPOSE:
         return err_set(e, -EACCES, "the certificate of %s is not made for this use (extended key usage)", who);
     case X509_V_ERR_UNABLE_TO_GET_CRL:

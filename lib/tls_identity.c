@@ -216,6 +216,13 @@ int tls_may_speak(const struct tls_identity *id, enum frame_protocol protocol, b
                    id->name, a->name, a->who);
 }
 
+void tls_name_print(const X509_NAME *name, char *to, size_t size)
+{
+    (void)X509_NAME_oneline(name, to, (int)size); /* Escapes what is not printable. */
+    for (char *c = to; *c != '\0'; c++)
+        if (*c == '"') *c = '\'';
+}
+
 void tls_describe(X509 *cert, char *to, size_t size)
 {
     struct text t = text_on(to, size);
@@ -225,8 +232,7 @@ void tls_describe(X509 *cert, char *to, size_t size)
     if (tls_identity_of(cert, &id, NULL) == 0) {
         text_addf(&t, "%s %s (serial %s)", tls_role_name(id.role), id.name, id.serial);
     } else {
-        /* The subject's text comes escaped. */
-        (void)X509_NAME_oneline(X509_get_subject_name(cert), subject, sizeof subject);
-        text_addf(&t, "\"%s\" (serial %s)", subject, id.serial);
+        tls_name_print(X509_get_subject_name(cert), subject, sizeof subject);
+        text_addf(&t, "%s (serial %s)", subject, id.serial);
     }
 }

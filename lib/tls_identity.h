@@ -31,6 +31,10 @@ int tls_may_speak(const struct tls_identity *id, enum frame_protocol protocol, b
 /* "manager m2 (serial 1f)", or the subject of a certificate without role, for a message. */
 void tls_describe(X509 *cert, char *to, size_t size);
 
+/* A subject or issuer on one line of printable text without double quotes: what a stranger writes there must not end a
+ * value in our log. */
+void tls_name_print(const X509_NAME *name, char *to, size_t size);
+
 /* A time in a certificate as seconds since 1970; 0 when it cannot be read. */
 int64_t tls_time_s(const ASN1_TIME *t);
 /* "2026-11-21 08:15:20 UTC"; 'to' has at least 32 bytes. */
