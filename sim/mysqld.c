@@ -126,13 +126,15 @@ static void recover(struct mysqld *m)
     log->file_pos = 325;
 }
 
+/* What an operator has done by SET GLOBAL before Regent came. */
 static void set_up_once(struct mysqld *m)
 {
     if (m->set_up_master) {
         m->read_only = false;
+        m->set_at_run_time[0] = true;
         m->source_flag = m->commits.is_on = m->set_up_lossless;
     }
-    if (m->set_up_replica) m->replica_flag = m->set_up_acker;
+    if (m->set_up_replica) m->replica_flag = m->set_at_run_time[1] = m->set_up_acker;
     replica_boot(m, m->set_up_replica || !m->now.skip_slave_start);
     m->set_up_master = m->set_up_replica = false;
 }
