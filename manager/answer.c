@@ -266,8 +266,7 @@ static enum answer_kind answer_declaration(const struct answer_world *w, const s
 
 static enum answer_kind answer_version(const struct answer_world *w, struct client_answer *a)
 {
-    json_t *json = json_pack("{s:s, s:s}", "version", REGENT_VERSION, "node", w->node->name);
-    attach(a, json);
+    attach(a, report_versions(w->node));
     return ANSWER_NOW;
 }
 

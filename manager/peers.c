@@ -26,6 +26,7 @@ struct peers {
     unsigned refs;       /* Handles, connections and streams that still point here. */
     bool stopping;
     struct stream *incoming[PEERS_INCOMING_MAX];
+    struct hello hellos[PEERS_INCOMING_MAX]; /* Of incoming[i]; id 0: nothing was said yet. */
     struct proto_observation observation; /* Encoded from, decoded into. */
 };
 
@@ -102,6 +103,20 @@ static bool is_leader(const struct peers *p, struct conn *conn)
     return p->net->tls == NULL || conn_identity(conn)->id == p->leader_id;
 }
 
+/* First of all, so that the leader knows which versions this manager speaks as long as it is connected. */
+static void say_hello(struct peers *p)
+{
+    struct hello hello = hello_own(p->id);
+    struct frame_header header = {.type = PEERS_FRAME_HELLO};
+    void *data = NULL;
+    size_t size = 0;
+    int rc = hello_encode(&hello, &data, &size);
+    header.body_size = (uint32_t)size;
+    if (rc == 0) rc = stream_send(p->out, &header, data);
+    if (rc != 0) log_limited(LOG_LEVEL_WARN, "peers.send", "errno=%d text=\"no hello was sent\"", -rc);
+    free(data);
+}
+
 static void dial_ready(void *arg, struct conn *conn)
 {
     struct peers *p = arg;
@@ -118,6 +133,7 @@ static void dial_ready(void *arg, struct conn *conn)
     p->dialling = NULL;
     p->failures_n = 0;
     p->out = out;
+    say_hello(p);
     p->hooks.connected(p->hooks.arg);
 }
 
@@ -198,23 +214,50 @@ void peers_push(struct peers *peers, const struct fsm_cluster *cluster, const st
 
 /* --- from the others -------------------------------------------------------------------------------------------- */
 
+/* With TLS who sends must be who it says; false: the connection is refused. */
+static bool is_sender(const struct peers *p, struct stream *stream, uint64_t id)
+{
+    struct conn *conn = stream_conn(stream);
+    if (!p->net->tls || id == conn_identity(conn)->id) return true;
+    conn_refuse(conn, CONN_REFUSED_ID, "it sends what member %llu is said to have seen", (unsigned long long)id);
+    return false;
+}
+
+static void in_hello(struct peers *p, struct stream *stream, const struct frame_header *header, const uint8_t *body)
+{
+    struct err e = {0};
+    struct hello hello;
+    if (hello_decode(&hello, body, header->body_size, &e) != 0) {
+        log_limited(LOG_LEVEL_WARN, "peers.bad", "text=\"a manager's hello is none: %s\"", e.text);
+        stream_close(stream);
+        return;
+    }
+    if (!is_sender(p, stream, hello.manager_id)) return;
+    for (unsigned i = 0; i < PEERS_INCOMING_MAX; i++)
+        if (p->incoming[i] == stream) p->hellos[i] = hello;
+}
+
+unsigned peers_hellos(const struct peers *peers, struct hello *out, unsigned max)
+{
+    unsigned n = 0;
+    for (unsigned i = 0; i < PEERS_INCOMING_MAX && n < max; i++)
+        if (peers->incoming[i] && peers->hellos[i].manager_id != 0) out[n++] = peers->hellos[i];
+    return n;
+}
+
 static void in_frame(void *arg, struct stream *stream, const struct frame_header *header, const uint8_t *body)
 {
     struct peers *p = arg;
     struct err e = {0};
     if (p->stopping) return;
+    if (header->type == PEERS_FRAME_HELLO) in_hello(p, stream, header, body);
     if (header->type != PEERS_FRAME_OBSERVATION) return; /* Of a newer version: observations are best effort. */
     if (proto_observation_decode(&p->observation, body, header->body_size, &e) != 0) {
         log_limited(LOG_LEVEL_WARN, "peers.bad", "text=\"a manager sent what is not an observation: %s\"", e.text);
         stream_close(stream);
         return;
     }
-    struct conn *conn = stream_conn(stream);
-    if (p->net->tls && p->observation.manager_id != conn_identity(conn)->id) {
-        conn_refuse(conn, CONN_REFUSED_ID, "it sends what member %llu is said to have seen",
-                    (unsigned long long)p->observation.manager_id);
-        return;
-    }
+    if (!is_sender(p, stream, p->observation.manager_id)) return;
     p->hooks.received(p->hooks.arg, &p->observation);
 }
 
@@ -225,6 +268,7 @@ static void in_closed(void *arg, struct stream *stream, const char *why)
     for (unsigned i = 0; i < PEERS_INCOMING_MAX; i++) {
         if (p->incoming[i] != stream) continue;
         p->incoming[i] = NULL;
+        p->hellos[i] = (struct hello){0};
         p->incoming_n--;
     }
     peers_unref(p);

@@ -11,13 +11,20 @@
 #include "lib/frame.h"
 #include "manager/ports.h"
 #include "proto/convert.h"
+#include "proto/hello.h"
 #include "raft/node.h"
 
 struct conn;
 struct conn_net;
 struct peers;
 
-enum { PEERS_RETRY_MS = 100, PEERS_FRAME_OBSERVATION = 1, PEERS_INCOMING_MAX = 32, PEERS_QUEUE_MAX = 256 << 10 };
+enum {
+    PEERS_RETRY_MS = 100,
+    PEERS_FRAME_OBSERVATION = 1,
+    PEERS_FRAME_HELLO = 3,
+    PEERS_INCOMING_MAX = 32,
+    PEERS_QUEUE_MAX = 256 << 10,
+};
 
 struct peers_hooks {
     void *arg;
@@ -32,6 +39,9 @@ struct peers *peers_new(struct conn_net *net, const char *self_name, const struc
 void peers_run(struct peers *peers, const struct raft_node_status *status);
 /* Sends this manager's observations of a cluster; nothing happens without a leader or when this one leads. */
 void peers_push(struct peers *peers, const struct fsm_cluster *cluster, const struct view_manager *mine);
+/* What the managers that are connected now said of themselves; at most 'max'. Returns how many. Only a leader has
+ * any. */
+unsigned peers_hellos(const struct peers *peers, struct hello *out, unsigned max);
 /* Takes an accepted connection that speaks FRAME_PEER. */
 void peers_accept(struct peers *peers, struct conn *conn);
 /* Closes everything; memory is freed on the loop. */

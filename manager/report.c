@@ -126,9 +126,35 @@ json_t *report_group_head(const struct report_node *node)
     put_name(head, "leader", report_leader_name(node));
     put_number(head, "term", node->term);
     put_number(head, "index", node->index);
+    put_number(head, "group_version", node->version);
     put(head, "stale", json_boolean(!node->established));
     put_string(head, "from", node->name);
     return head;
+}
+
+static json_t *speaks(const struct hello *hello)
+{
+    json_t *range = json_pack("[i, i]", (int)hello->version_min, (int)hello->version_max);
+    MUST(range != NULL);
+    return range;
+}
+
+json_t *report_versions(const struct report_node *node)
+{
+    json_t *out = json_object(), *managers = json_array();
+    put_string(out, "version", REGENT_VERSION);
+    put_string(out, "node", node->name);
+    put_number(out, "group_version", node->version);
+    for (unsigned i = 0; i < node->hellos_n; i++) {
+        json_t *manager = json_object();
+        put_number(manager, "id", node->hellos[i].manager_id);
+        put_string(manager, "version", node->hellos[i].program);
+        put(manager, "speaks", speaks(&node->hellos[i]));
+        push(managers, manager);
+        if (node->hellos[i].manager_id == node->id) put(out, "speaks", speaks(&node->hellos[i]));
+    }
+    put(out, "managers", managers);
+    return out;
 }
 
 /* ---- status ---- */

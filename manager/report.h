@@ -11,6 +11,7 @@
 #include "manager/config.h"
 #include "plan/diagnose.h"
 #include "plan/view.h"
+#include "proto/hello.h"
 #include "raft/node.h"
 
 /* States of a cluster as shown, worst first; the first that fits is shown (report_cluster_state). */
@@ -32,6 +33,8 @@ enum report_state {
 /* The word as shown and compared: "ok", "failing_over", ... Static. */
 const char *report_state_name(enum report_state state);
 
+enum { REPORT_HELLOS_MAX = 24 };
+
 /* This manager and the group, as shown. */
 struct report_node {
     char name[FSM_NAME_SIZE];
@@ -45,6 +48,9 @@ struct report_node {
     int64_t live_ms; /* Who was heard within is live. */
     unsigned peers_n;
     struct raft_node_peer peers[RAFT_NODE_MEMBERS_MAX]; /* The whole configuration. */
+    uint32_t version; /* The group's active one: fsm/version.h. */
+    unsigned hellos_n;
+    struct hello hellos[REPORT_HELLOS_MAX]; /* Which programs run: of this manager; on the leader of all connected. */
 };
 
 /* Fills '*out' from a status; the names of members come from config->group by address, else by id (ids are positions
@@ -96,6 +102,9 @@ json_t *report_plans(const struct fsm_state *state, const struct fsm_cluster *cl
  * version, certificate_expires}]}. role: joining, standby, voter, leaving. What only a leader knows is null elsewhere.
  * */
 json_t *report_members(const struct report_node *node, const struct fsm_state *state);
+/* {version, node, group_version, speaks:[lowest, highest], managers:[{id, version, speaks}]}: of the program that
+ * answers, of the group, and of the programs that it knows of (on the leader: of all that are connected). */
+json_t *report_versions(const struct report_node *node);
 /* The declaration in the keys of a cluster file, and what is committed: {cluster, flavour, durability, credentials,
  * detect, servers, epoch, master, version}. */
 json_t *report_declaration(const struct fsm_cluster *cluster);

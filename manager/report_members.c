@@ -37,6 +37,8 @@ static void put_seen(json_t *out, const struct report_node *node, uint64_t id)
     put(out, "lag", knows ? json_integer((json_int_t)lag) : json_null());
     put(out, "contact_ms", knows && peer->contact_ms >= 0 ? json_integer(peer->contact_ms) : json_null());
     put(out, "version", id == node->id ? json_string(REGENT_VERSION) : json_null());
+    for (unsigned i = 0; i < node->hellos_n; i++)
+        if (node->hellos[i].manager_id == id) put(out, "version", json_string(node->hellos[i].program));
     put(out, "certificate_expires", json_null());
 }
 

@@ -76,6 +76,7 @@ static void shell_round(struct shell *s)
     execute_run(s->execute);
     int64_t wait_ms = members_run(s->members, &status);
     if (wait_ms >= 0) s->ports.clock.wake_at(s, mono_add_ms(clock_mono(), wait_ms));
+    if (status.established) shell_upgrade(s, &status);
     clients_run(s->clients);
     s->in_round = false;
     shell_arm(s);
@@ -209,7 +210,8 @@ static int start_modules(struct shell *s, struct err *e)
     if (s->observe && s->execute) s->driver = driver_new(&s->ports, s->observe, s->execute);
     s->clients = clients_new(s->consensus, &clients_hooks);
     s->members = members_new(s->consensus, s->config->election_ms);
-    if (s->sessions && s->peers && s->driver && s->clients && s->members) return 0;
+    s->upgrade = upgrade_new(&s->ports);
+    if (s->sessions && s->peers && s->driver && s->clients && s->members && s->upgrade) return 0;
     return err_set(e, -ENOMEM, "out of memory");
 }
 
@@ -236,6 +238,7 @@ static void free_all(struct shell *s)
     if (s->observe) observe_free(s->observe);
     clients_free(s->clients);
     members_free(s->members);
+    upgrade_free(s->upgrade);
     consensus_free(s->consensus);
 }
 

@@ -183,10 +183,39 @@ static bool plan_input(void *ctx, uint8_t cluster, struct plan_input *out, const
     return driver_input(s->driver, cluster, out);
 }
 
+/* Those who said hello on a connection that stands, and this manager. */
+static unsigned all_hellos(const struct shell *s, uint64_t id, struct hello *out, unsigned max)
+{
+    unsigned n = peers_hellos(s->peers, out, max - 1);
+    out[n] = hello_own(id);
+    return n + 1;
+}
+
+static void add_member(struct upgrade_view *view, uint64_t id)
+{
+    for (unsigned i = 0; i < view->members_n; i++)
+        if (view->members[i] == id) return;
+    MUST(view->members_n < UPGRADE_MEMBERS_MAX);
+    view->members[view->members_n++] = id;
+}
+
+/* Members are those of the table and those that vote: the two may differ while the leader changes the group. */
+void shell_upgrade(struct shell *s, const struct raft_node_status *status)
+{
+    const struct fsm_state *state = consensus_state(s->consensus);
+    struct upgrade_view view = {0};
+    for (unsigned i = 0; i < status->members_n; i++) add_member(&view, status->members[i].id);
+    for (uint8_t i = 0; i < state->members_n; i++) add_member(&view, state->members[i].id);
+    view.hellos_n = all_hellos(s, status->id, view.hellos, UPGRADE_MEMBERS_MAX);
+    upgrade_run(s->upgrade, &view);
+}
+
 void shell_world(void *arg, struct answer_world *world)
 {
     struct shell *s = arg;
     fill_node(s, &s->node);
+    s->node.version = consensus_state(s->consensus)->version;
+    s->node.hellos_n = all_hellos(s, s->node.id, s->node.hellos, REPORT_HELLOS_MAX);
     world->state = consensus_state(s->consensus);
     world->node = &s->node;
     world->wall = clock_wall();

@@ -14,6 +14,7 @@
 #include "manager/peers.h"
 #include "manager/sessions.h"
 #include "manager/shell.h"
+#include "manager/upgrade.h"
 
 struct shell {
     uv_loop_t loop;
@@ -34,6 +35,7 @@ struct shell {
     struct clients *clients;
     struct members *members;
     struct raft_node_identity identity;
+    struct upgrade *upgrade;
     struct report_node node; /* As of the last shell_world(). */
     struct mono wake_at;
     bool in_round, applied, stopping, fatal;
@@ -51,6 +53,9 @@ void shell_stop(struct shell *s);
 void shell_fill_ports(struct shell *s);
 /* The node's status, with names and addresses of the table of members. */
 void shell_status(struct shell *s, struct raft_node_status *status);
+
+/* The leader looks whether the group can go on to a higher version. */
+void shell_upgrade(struct shell *s, const struct raft_node_status *status);
 
 /* Hooks of the modules. */
 const struct fsm_state *shell_state(void *arg);

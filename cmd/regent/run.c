@@ -228,6 +228,21 @@ enum client_code run_cluster_apply(const struct cli *cli)
     return set_cluster(cli, false);
 }
 
+static void print_versions(json_t *manager)
+{
+    json_t *list = json_object_get(manager, "managers"), *m;
+    size_t i;
+    printf("regentd %s (%s)\n", field(manager, "version"), field(manager, "node"));
+    printf("the group runs at version %s\n", field(manager, "group_version"));
+    if (json_array_size(list) < 2) return; /* Only a leader knows of the others. */
+    json_array_foreach(list, i, m)
+    {
+        json_t *speaks = json_object_get(m, "speaks");
+        printf("manager %s: regentd %s, speaks versions %lld to %lld\n", field(m, "id"), field(m, "version"),
+               json_integer_value(json_array_get(speaks, 0)), json_integer_value(json_array_get(speaks, 1)));
+    }
+}
+
 /* Without a manager this program's own version is still an answer, so that is no failure. */
 enum client_code run_version(const struct cli *cli)
 {
@@ -245,7 +260,7 @@ enum client_code run_version(const struct cli *cli)
         json_decref(json);
     } else {
         printf("regent %s\n", REGENT_VERSION);
-        if (manager != NULL) printf("regentd %s (%s)\n", field(manager, "version"), field(manager, "node"));
+        if (manager != NULL) print_versions(manager);
         else printf("no manager reached at %s\n", cli->connect);
     }
     json_decref(manager);

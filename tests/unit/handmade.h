@@ -86,6 +86,7 @@ static void handmade_group(struct handmade *h)
 {
     h->node = (struct report_node){
         .name = "m1", .id = 1, .term = 3, .index = 120, .leader_id = 1, .established = true, .members_n = 3};
+    h->node.version = 1;
     for (unsigned i = 0; i < 3; i++) {
         struct raft_node_member *m = &h->node.members[i];
         struct text name = TEXT_ON(m->name), address = TEXT_ON(m->address);
