@@ -15,6 +15,8 @@
 #include "lib/log.h"
 #include "raft/transport.h"
 
+enum { RESULT_VERSION = 2, RESULT_FEATURES = 1 }; /* As libraft 0.22 fills them (message.h). */
+
 static struct guard *guard_of(struct raft_io *io)
 {
     return (struct guard *)((char *)io - offsetof(struct guard, io));
@@ -116,6 +118,31 @@ static void cut_before_configuration(struct raft_append_entries *m)
     }
 }
 
+static void on_refused(struct raft_io_send *req, int status)
+{
+    (void)status;
+    free(req);
+}
+
+/* Answers a leader of an older term in libraft's place: guard.h. */
+static void refuse_old_term(struct guard *g, const struct raft_message *m)
+{
+    struct raft_message reply = {.type = RAFT_APPEND_ENTRIES_RESULT, .server_id = m->server_id,
+                                 .server_address = m->server_address};
+    reply.append_entries_result = (struct raft_append_entries_result){
+        .version = RESULT_VERSION, .term = RAFT_COMPAT_TERM(g->raft), .rejected = 1, .last_log_index = 0,
+        .features = RESULT_FEATURES, .capacity = g->io.capacity};
+    struct raft_io_send *req = calloc(1, sizeof *req);
+    if (req != NULL && g->io.send(&g->io, req, &reply, on_refused) != 0) free(req);
+}
+
+static bool is_of_old_term(struct guard *g, const struct raft_message *m)
+{
+    uint64_t term = RAFT_COMPAT_TERM(g->raft);
+    if (m->type == RAFT_APPEND_ENTRIES) return m->append_entries.term < term;
+    return m->type == RAFT_INSTALL_SNAPSHOT && m->install_snapshot.term < term;
+}
+
 static void on_recv(struct raft_io *io, struct raft_message *m)
 {
     struct guard *g = guard_of(io);
@@ -130,6 +157,13 @@ static void on_recv(struct raft_io *io, struct raft_message *m)
         drop_message(m);
         return;
     }
+    if (!g->closing && is_of_old_term(g, m)) {
+        refuse_old_term(g, m);
+        drop_message(m);
+        return;
+    }
+    bool is_late_vote = m->type == RAFT_REQUEST_VOTE_RESULT && raft_state(g->raft) != RAFT_CANDIDATE;
+    if (is_late_vote) return; /* guard.h */
     if (m->type == RAFT_REQUEST_VOTE && is_leader_silent(g)) m->request_vote.disrupt_leader = true;
     g->recv(io, m);
 }

@@ -14,6 +14,14 @@
  * entry for every configuration (replication.c, replicationAppend), so it would never take that one for committed,
  * never allow another change, and put a stale configuration into its snapshots. The leader sends the rest again.
  *
+ * It answers AppendEntries and InstallSnapshot of an older term itself: libraft's answer carries a last_log_index (and,
+ * to a snapshot, rejected = 0) that was never set. A leader that meanwhile leads in the answer's term would take that
+ * garbage for what this node has stored, and could commit by it (fixed in libraft after 0.22.1: e0928710).
+ *
+ * It drops votes that come when this node is no candidate any more: libraft then looks at candidate_state.in_pre_vote,
+ * which shares its memory with follower_state (a pointer), and by what happens to be there a late answer to a pre-vote,
+ * whose term is the next one, bumps the term and so deposes a healthy leader.
+ *
  * And it keeps time better than libraft does; safety does not rest on any of this.
  * - Commands after an idle time: at a tick, libraft takes a peer that did not answer since the last tick for lost,
  *   sends it entries only once per heartbeat from then on, and sends no heartbeat when it sent an entry just before. A
