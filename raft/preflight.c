@@ -12,12 +12,13 @@ static int corrupt(const char *dir, const char *what, struct err *e)
                    "group under a new id; do not repair it by hand", dir, what, dir);
 }
 
-/* metadata = seal, or the one next step that a crash came after. */
+/* metadata = seal, or the one next step that a crash came after. libraft also writes what is there already: a new term
+ * is one version, "no vote yet" in it another. */
 static bool is_vote_kept(const struct log_image *image, const struct seal_state *seal)
 {
     if (image->metadata_version == seal->version) return image->term == seal->term && image->vote == seal->vote;
     if (image->metadata_version != seal->version + 1) return false;
-    if (image->term == seal->term) return seal->vote == 0 && image->vote != 0;
+    if (image->term == seal->term) return seal->vote == 0 || image->vote == seal->vote;
     return image->term > seal->term && image->vote == 0;
 }
 

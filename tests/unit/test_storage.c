@@ -260,7 +260,8 @@ static void test_seal_goes_back_with_a_cut_log(void **state)
     }
 }
 
-/* A crash between metadata and seal: the vote was not sent yet, the seal follows. Anything else was never written. */
+/* A crash between metadata and seal: the vote was not sent yet, the seal follows. libraft writes a new term, then "no
+ * vote yet" in it: the same content twice (found by the simulator). Anything else was never written. */
 static void test_metadata_may_be_one_ahead(void **state)
 {
     struct fixture *f = *state;
@@ -278,8 +279,9 @@ static void test_metadata_may_be_one_ahead(void **state)
     } cases[] = {
         {{1, s.version, s.term, s.vote, s.index, 0}, true},
         {{1, s.version - 1, s.term - 1, 3, s.index, 0}, s.vote == 0},
-        {{1, s.version - 1, s.term, 0, s.index, 0}, s.vote != 0},
-        {{1, s.version - 1, s.term, s.vote, s.index, 0}, false},
+        {{1, s.version - 1, s.term, 0, s.index, 0}, true},
+        {{1, s.version - 1, s.term, s.vote, s.index, 0}, true},
+        {{1, s.version - 1, s.term, s.vote + 1, s.index, 0}, false},
         {{1, s.version - 2, s.term, 0, s.index, 0}, false},
         {{1, s.version + 1, s.term + 1, 0, s.index, 0}, false},
         {{1, s.version, s.term + 1, s.vote, s.index, 0}, false},
