@@ -124,8 +124,19 @@ static void release(struct sim *sim, struct node *node)
     node->held_n = 0;
 }
 
+static void touch(struct sim *sim, sim_node node)
+{
+    sim->touched[node / 64] |= UINT64_C(1) << (node % 64);
+}
+
+bool sim_was_touched(const struct sim *sim, sim_node node)
+{
+    return (sim->touched[node / 64] >> (node % 64) & 1) != 0;
+}
+
 void sim_run_as(struct sim *sim, sim_node node, sim_fn *fn, void *arg)
 {
+    touch(sim, node);
     sim_node before = sim->current;
     sim->current = node;
     fn(arg);
@@ -156,6 +167,7 @@ static bool run_slot(struct sim *sim, uint32_t index)
     slot_give(sim, index);
     if (is_dropped) return false;
     sim->events_n++;
+    memset(sim->touched, 0, sizeof sim->touched);
     fold(sim, (uint64_t)sim->now_us * 97 + slot.node);
     sim_run_as(sim, slot.node, slot.fn, slot.arg);
     if (sim->after_event) sim->after_event(sim->after_event_arg);
@@ -192,6 +204,7 @@ static void die(struct sim *sim, sim_node n, bool power_lost)
     struct node *node = &sim->nodes[n];
     MUST(n != SIM_WORLD);
     if (node->process == SIM_DEAD) return;
+    touch(sim, n);
     node->process = SIM_DEAD;
     node->incarnation++;
     drop_held(sim, node);
@@ -203,6 +216,7 @@ void sim_boot(struct sim *sim, sim_node n)
 {
     struct node *node = &sim->nodes[n];
     MUST(node->process == SIM_DEAD && node->host == SIM_HOST_UP);
+    touch(sim, n);
     node->process = SIM_RUNNING;
     node->incarnation++;
 }

@@ -78,6 +78,8 @@ void sim_cancel(struct sim *sim, sim_event *event);
 bool sim_step(struct sim *sim, int64_t until_us);
 /* Called after each event (the checks). */
 void sim_set_after_event(struct sim *sim, sim_fn *fn, void *arg);
+/* True when the present (or last) event ran code of 'node', or its process began or ended in it. */
+bool sim_was_touched(const struct sim *sim, sim_node node);
 
 /* --- processes and hosts ----------------------------------------------------------------------------------------- */
 

@@ -48,6 +48,7 @@ struct sim {
     uint32_t slots_n, slots_free;
     struct node nodes[SIM_NODES_MAX];
     sim_node nodes_n, current;
+    uint64_t touched[SIM_NODES_MAX / 64 + 1]; /* By the present event. */
     struct net *net;
     sim_fn *after_event;
     void *after_event_arg;

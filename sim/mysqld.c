@@ -129,6 +129,8 @@ static void recover(struct mysqld *m)
 /* What an operator has done by SET GLOBAL before Regent came. */
 static void set_up_once(struct mysqld *m)
 {
+    m->set_at_run_time[0] = m->set_up_master; /* As docs/servers.md says: SET GLOBAL, by a person. */
+    m->set_at_run_time[1] = m->set_up_replica && m->set_up_acker;
     if (m->set_up_master) {
         m->read_only = false;
         m->set_at_run_time[0] = true;

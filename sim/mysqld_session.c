@@ -245,6 +245,7 @@ static void take_kill(struct session *s, const struct peer_message *message)
 static void session_take(struct session *s, struct sim_blob *blob)
 {
     const struct wire_head *head = (const struct wire_head *)blob;
+    if (!s->is_busy && s->kill == KILL_SESSION) return; /* It was killed, and its end is on the way. */
     if (s->is_busy) {
         MUST(s->queued_n < QUEUED_MAX);
         sim_blob_ref(blob);

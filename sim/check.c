@@ -1,0 +1,213 @@
+/* The checkers of agreement: S4, one leader a term, the invariants of fsm/. See check.h. */
+#include "sim/check_private.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "fsm/apply.h"
+#include "proto/convert.h"
+
+uint64_t check_fold(uint64_t h, uint64_t value)
+{
+    h = (h ^ value) * 0x9e3779b97f4a7c15u;
+    return h ^ (h >> 32);
+}
+
+uint64_t check_fold_text(uint64_t h, const char *text)
+{
+    for (; *text; text++) h = (h ^ (unsigned char)*text) * 0x100000001b3u;
+    return check_fold(h, 0);
+}
+
+uint64_t check_fold_bytes(uint64_t h, const void *data, size_t size)
+{
+    const unsigned char *bytes = data;
+    for (size_t i = 0; i < size; i++) h = (h ^ bytes[i]) * 0x100000001b3u;
+    return check_fold(h, size);
+}
+
+struct check *check_new(struct world *world)
+{
+    struct check *check = calloc(1, sizeof *check);
+    MUST(check);
+    check->world = world;
+    for (unsigned i = 0; i < world->sites_n; i++) check_site_init(check, &check->sites[i], &world->sites[i]);
+    return check;
+}
+
+void check_free(struct check *check)
+{
+    if (!check) return;
+    for (unsigned i = 0; i < check->world->sites_n; i++) check_site_free(&check->sites[i]);
+    free(check->at_index);
+    free(check->snapshots);
+    free(check);
+}
+
+/* --- S4 ----------------------------------------------------------------------------------------------------------- */
+
+static uint64_t fold_reign(uint64_t h, const struct fsm_reign *r)
+{
+    h = check_fold(h, r->epoch);
+    h = check_fold(h, r->token);
+    h = check_fold(h, (uint64_t)r->master << 32 | r->k);
+    h = check_fold(h, r->ackers);
+    h = check_fold(h, (r->lossless ? 4u : 0) + (r->opened ? 2u : 0) + (r->unfenced ? 1u : 0));
+    return check_fold_text(h, r->since);
+}
+
+static uint64_t fold_cluster(uint64_t h, const struct fsm_cluster *c)
+{
+    h = check_fold(h, c->epoch);
+    h = check_fold(h, c->epoch_used);
+    h = check_fold(h, c->plan);
+    h = check_fold(h, c->version);
+    h = check_fold(h, (uint64_t)c->master << 16 | (uint64_t)c->backup << 8 | c->paused);
+    for (uint8_t i = 0; i < c->servers_n; i++) {
+        h = check_fold(h, (uint64_t)c->servers[i].role << 8 | c->servers[i].state);
+        h = check_fold_text(h, c->servers[i].reason);
+        h = check_fold_text(h, c->servers[i].identity);
+    }
+    for (uint8_t i = 0; i < c->reigns_n; i++) h = fold_reign(h, &c->reigns[i]);
+    return h;
+}
+
+/* Of what commands change; every CHECK_SNAPSHOT_EVERY-th index the snapshot's bytes are compared too. */
+static uint64_t digest_of(const struct fsm_state *state)
+{
+    uint64_t h = check_fold(0, state->index);
+    h = check_fold(h, state->events_n);
+    h = check_fold(h, state->dedup_n);
+    if (state->events_n > 0) {
+        const struct fsm_event *e = &state->events[(state->events_n - 1) % FSM_EVENTS_MAX];
+        h = check_fold(h, e->index);
+        h = check_fold_text(h, e->kind);
+        h = check_fold_text(h, e->text);
+    }
+    for (uint8_t c = 0; c < CLUSTERS_MAX; c++) {
+        const struct fsm_cluster *cluster = &state->clusters[c];
+        if (!cluster->used) continue;
+        h = fold_cluster(h, cluster);
+        const struct fsm_plan *plan = cluster->plan ? fsm_plan_find(state, cluster->plan) : NULL;
+        if (!plan) continue;
+        h = check_fold(h, (uint64_t)plan->step << 8 | plan->state);
+        h = check_fold(h, (uint64_t)plan->to << 16 | (uint64_t)plan->acker << 8 | plan->holder);
+        h = check_fold_text(h, plan->target);
+    }
+    return h | 1;
+}
+
+static void make_room(struct check *check, uint64_t index)
+{
+    size_t room = check->indexes_room;
+    if (index < room) return;
+    while (room <= index) room = room ? room * 2 : 1024;
+    check->at_index = realloc(check->at_index, room * sizeof *check->at_index);
+    check->snapshots = realloc(check->snapshots, room * sizeof *check->snapshots);
+    MUST(check->at_index && check->snapshots);
+    size_t more = room - check->indexes_room;
+    memset(check->at_index + check->indexes_room, 0, more * sizeof *check->at_index);
+    memset(check->snapshots + check->indexes_room, 0, more * sizeof *check->snapshots);
+    check->indexes_room = room;
+}
+
+static void compare(struct check *check, const struct manager *m, uint64_t *seen, uint64_t digest)
+{
+    uint64_t index = manager_state(m)->index;
+    if (*seen == 0) *seen = digest;
+    if (*seen != digest)
+        world_break(check->world, WORLD_SAFETY, "S4: %s holds another state behind index %llu than others have held",
+                    m->name, (unsigned long long)index);
+}
+
+static void check_snapshot(struct check *check, const struct manager *m)
+{
+    const struct fsm_state *state = manager_state(m);
+    void *data = NULL;
+    size_t size = 0;
+    MUST(proto_snapshot_encode(state, &data, &size) == 0);
+    compare(check, m, &check->snapshots[state->index], check_fold_bytes(0, data, size) | 1);
+    free(data);
+}
+
+void check_applied(struct check *check, const struct manager *manager)
+{
+    const struct fsm_state *state = manager_state(manager);
+    unsigned i = manager->index;
+    if (check->incarnation[i] != sim_incarnation(check->world->sim, manager->node)) {
+        check->incarnation[i] = sim_incarnation(check->world->sim, manager->node);
+        check->applied[i] = 0;
+    }
+    if (state->index < check->applied[i]) /* Equal: a snapshot of what it holds. */
+        world_break(check->world, WORLD_SAFETY, "S4: %s went back from index %llu to %llu", manager->name,
+                    (unsigned long long)check->applied[i], (unsigned long long)state->index);
+    check->applied[i] = state->index;
+    make_room(check, state->index);
+    compare(check, manager, &check->at_index[state->index], digest_of(state));
+    if (state->index % CHECK_SNAPSHOT_EVERY == 0) check_snapshot(check, manager);
+    const char *broken = fsm_invariant(state);
+    if (broken) world_break(check->world, WORLD_SAFETY, "FSM: %s: at index %llu of %s", broken,
+                            (unsigned long long)state->index, manager->name);
+    if (state->index <= check->newest) return;
+    check->newest = state->index;
+    if (sim_tracing(check->world->sim) && state->events_n > 0) {
+        const struct fsm_event *e = &state->events[(state->events_n - 1) % FSM_EVENTS_MAX];
+        bool is_new = e->index == state->index;
+        if (is_new) sim_trace(check->world->sim, manager->node, "%s %s: %s", e->cluster, e->kind, e->text);
+    }
+    for (unsigned s = 0; s < check->world->sites_n; s++) check_site_follow(&check->sites[s], state);
+}
+
+void check_leader(struct check *check, const struct manager *manager)
+{
+    uint64_t term = manager->status.term;
+    MUST(term < CHECK_TERMS_MAX);
+    uint64_t *leader = &check->leaders[term];
+    if (*leader != 0 && *leader != manager->id)
+        world_break(check->world, WORLD_SAFETY, "S4: m%llu and m%llu led in term %llu", (unsigned long long)*leader,
+                    (unsigned long long)manager->id, (unsigned long long)term);
+    *leader = manager->id;
+}
+
+uint8_t check_master(const struct check *check, const struct site *site)
+{
+    return check->sites[site->index].master;
+}
+
+uint8_t check_acker(const struct check *check, const struct site *site)
+{
+    fsm_set ackers = check->sites[site->index].ackers;
+    for (uint8_t i = 0; i < FSM_SERVERS_MAX; i++)
+        if (fsm_set_has(ackers, i)) return i;
+    return FSM_SERVER_NONE;
+}
+
+/* --- the whole ---------------------------------------------------------------------------------------------------- */
+
+static bool is_touched(const struct check_site *cs)
+{
+    for (unsigned i = 0; i < cs->site->servers_n; i++)
+        if (sim_was_touched(cs->site->world->sim, mysqld_node(cs->site->servers[i]))) return true;
+    return false;
+}
+
+void check_after_event(struct check *check)
+{
+    for (unsigned i = 0; i < check->world->sites_n; i++)
+        if (is_touched(&check->sites[i])) check_site_look(&check->sites[i]);
+}
+
+void check_end(struct check *check)
+{
+    struct world *w = check->world;
+    uint64_t index = 0;
+    for (unsigned i = 0; i < w->managers_n; i++) {
+        if (!manager_lives(&w->managers[i])) continue;
+        const struct fsm_state *state = manager_state(&w->managers[i]);
+        if (state->index > index) index = state->index;
+        make_room(check, state->index);
+        check_snapshot(check, &w->managers[i]);
+    }
+    if (!world_leader(w)) world_break(w, WORLD_LIVENESS, "L: a healed majority of managers has no leader");
+    for (unsigned i = 0; i < w->sites_n; i++) check_site_end(&check->sites[i]);
+}

@@ -1,0 +1,64 @@
+/* What the checkers share. Not for others. */
+#ifndef REGENT_SIM_CHECK_PRIVATE_H
+#define REGENT_SIM_CHECK_PRIVATE_H
+
+#include "sim/check.h"
+
+enum { CHECK_TERMS_MAX = 4096, CHECK_SNAPSHOT_EVERY = 64 };
+
+/* A row that a server answered with OK. */
+struct row {
+    uint64_t id;      /* 0: free slot. */
+    bool is_lossless; /* The reign of its server was proven lossless when it answered. */
+    bool is_acked;    /* The client has the OK. */
+};
+
+struct check_site {
+    struct check *check;
+    struct site *site;
+    struct row *rows; /* Open addressing by id. */
+    size_t rows_room, rows_n;
+    bool was_open[CLUSTER_SERVERS_MAX];
+    uint64_t token[CLUSTER_SERVERS_MAX], term[CLUSTER_SERVERS_MAX]; /* Greatest under which it was changed. */
+    /* As committed: of the newest index that any manager has applied. */
+    uint8_t cluster; /* FSM_CLUSTERS_MAX: not declared yet. */
+    uint8_t master;
+    uint64_t epoch, plan;
+    fsm_set ackers;
+    uint8_t k;
+    bool is_lossless; /* The current reign is proven. */
+    bool has_reign[CLUSTER_SERVERS_MAX]; /* It is master of a listed reign that is proven lossless. */
+    bool loss_accepted; /* An operator has; S2 says nothing of this site any more. */
+    int64_t healthy_since_us; /* S6: the master has been able to commit since. */
+    int64_t last_ok_us;
+    uint64_t acks;
+};
+
+struct check {
+    struct world *world;
+    /* S4 */
+    uint64_t *at_index;  /* Digest of the state behind each index; 0: not seen. */
+    uint64_t *snapshots; /* Digest of the snapshot's bytes at each index % CHECK_SNAPSHOT_EVERY == 0. */
+    size_t indexes_room;
+    uint64_t applied[MANAGERS_MAX]; /* Last seen, of the present life. */
+    uint32_t incarnation[MANAGERS_MAX];
+    uint64_t leaders[CHECK_TERMS_MAX]; /* Id of the leader of a term; 0: none. */
+    uint64_t newest; /* Greatest index that any manager has applied. */
+    struct check_site sites[CLUSTERS_MAX];
+};
+
+/* check_site.c */
+void check_site_init(struct check *check, struct check_site *cs, struct site *site);
+void check_site_free(struct check_site *cs);
+/* A server of it may have changed. */
+void check_site_look(struct check_site *cs);
+/* 'state' is the newest that is committed. */
+void check_site_follow(struct check_site *cs, const struct fsm_state *state);
+void check_site_end(struct check_site *cs);
+
+/* Digests for comparisons. */
+uint64_t check_fold(uint64_t h, uint64_t value);
+uint64_t check_fold_text(uint64_t h, const char *text);
+uint64_t check_fold_bytes(uint64_t h, const void *data, size_t size);
+
+#endif

@@ -1,0 +1,245 @@
+/* The checkers of one cluster: S1, S2, S3 and S6. See check.h.
+ *
+ * What is committed is taken from the newest index that any manager has applied; what is true of the servers from
+ * their inspectors (sim/mysqld.h). */
+#include <stdlib.h>
+#include <string.h>
+
+#include "sim/check_private.h"
+
+enum { HEALTHY_US = 4 * SIM_S, OK_FRESH_US = SIM_S };
+
+static struct sim *sim_of(const struct check_site *cs)
+{
+    return cs->site->world->sim;
+}
+
+static const char *name_of(const struct check_site *cs, unsigned server)
+{
+    return sim_node_name(sim_of(cs), mysqld_node(cs->site->servers[server]));
+}
+
+/* --- rows that were answered with OK ------------------------------------------------------------------------------ */
+
+static struct row *row_slot(struct check_site *cs, uint64_t id)
+{
+    size_t mask = cs->rows_room - 1, at = (size_t)(id * 0x9e3779b97f4a7c15u >> 32) & mask;
+    while (cs->rows[at].id != 0 && cs->rows[at].id != id) at = (at + 1) & mask;
+    return &cs->rows[at];
+}
+
+static void rows_grow(struct check_site *cs)
+{
+    struct row *old = cs->rows;
+    size_t old_room = cs->rows_room;
+    cs->rows_room = old_room ? old_room * 2 : 1024;
+    cs->rows = calloc(cs->rows_room, sizeof *cs->rows);
+    MUST(cs->rows);
+    for (size_t i = 0; i < old_room; i++)
+        if (old[i].id != 0) *row_slot(cs, old[i].id) = old[i];
+    free(old);
+}
+
+static void on_ok(void *arg, struct mysqld *m, const struct mysqld_trx *trx, bool is_false)
+{
+    struct check_site *cs = arg;
+    unsigned server = 0;
+    if (trx->kind != MYSQLD_TRX_WRITE) return;
+    while (cs->site->servers[server] != m) server++;
+    if ((cs->rows_n + 1) * 2 > cs->rows_room) rows_grow(cs);
+    struct row *row = row_slot(cs, trx->id);
+    cs->rows_n += row->id == 0;
+    *row = (struct row){trx->id, cs->has_reign[server], false};
+    cs->last_ok_us = sim_now_us(sim_of(cs));
+    if (is_false) SIM_TRACE(sim_of(cs), mysqld_node(m), "false OK for %llx", (unsigned long long)trx->id);
+}
+
+void check_acked(struct check *check, struct site *site, unsigned server, uint64_t id)
+{
+    struct check_site *cs = &check->sites[site->index];
+    struct row *row = cs->rows_room ? row_slot(cs, id) : NULL;
+    if (!row || row->id != id) {
+        world_break(site->world, WORLD_SAFETY, "model: OK for a row that %s did not answer", name_of(cs, server));
+        return;
+    }
+    row->is_acked = true;
+    cs->acks++;
+}
+
+/* S2: 'server' holds all that was acknowledged under a reign that was proven lossless. */
+static void check_rows(struct check_site *cs, unsigned server, const char *when)
+{
+    if (cs->loss_accepted) return;
+    for (size_t i = 0; i < cs->rows_room; i++) {
+        const struct row *row = &cs->rows[i];
+        if (row->id == 0 || !row->is_acked || !row->is_lossless) continue;
+        if (mysqld_has_write(cs->site->servers[server], row->id)) continue;
+        world_break(cs->site->world, WORLD_SAFETY, "S2: %s lacks the acknowledged row %llx %s", name_of(cs, server),
+                    (unsigned long long)row->id, when);
+        return;
+    }
+}
+
+/* --- S3 ----------------------------------------------------------------------------------------------------------- */
+
+static void on_change(void *arg, struct mysqld *m, uint64_t token, uint64_t term)
+{
+    struct check_site *cs = arg;
+    unsigned i = 0;
+    while (cs->site->servers[i] != m) i++;
+    bool is_older = token < cs->token[i] || (token == cs->token[i] && term < cs->term[i]);
+    if (is_older)
+        world_break(cs->site->world, WORLD_SAFETY, "S3: %s was changed under token %llu, term %llu, after %llu, term "
+                    "%llu", name_of(cs, i), (unsigned long long)token, (unsigned long long)term,
+                    (unsigned long long)cs->token[i], (unsigned long long)cs->term[i]);
+    cs->token[i] = token;
+    cs->term[i] = term;
+}
+
+/* --- S1 ----------------------------------------------------------------------------------------------------------- */
+
+/* It was opened: by a committed step OPEN that names it. */
+static void check_opening(struct check_site *cs, unsigned server)
+{
+    struct world *w = cs->site->world;
+    uint64_t token = mysqld_fence(cs->site->servers[server])->token;
+    for (unsigned i = 0; i < w->managers_n; i++) {
+        const struct fsm_state *state = manager_state(&w->managers[i]);
+        const struct fsm_plan *plan = state ? fsm_plan_find(state, token) : NULL;
+        if (plan && plan->to == server && plan->step_at[STEP_OPEN].us != 0) return;
+    }
+    if (token == 0 && cs->epoch == 0) return; /* By the operator, before Regent knew it. */
+    world_break(w, WORLD_SAFETY, "S1: %s was opened, and no manager knows a step open of plan %llu that says so",
+                name_of(cs, server), (unsigned long long)token);
+}
+
+static void check_open(struct check_site *cs)
+{
+    unsigned first = CLUSTER_SERVERS_MAX;
+    for (unsigned i = 0; i < cs->site->servers_n; i++) {
+        const struct mysqld *m = cs->site->servers[i];
+        bool is_open = mysqld_is_open(m);
+        if (is_open && !cs->was_open[i] && cs->cluster != FSM_CLUSTERS_MAX) {
+            SIM_TRACE(sim_of(cs), mysqld_node(m), "is open");
+            check_opening(cs, i);
+            check_rows(cs, i, "as it opens");
+        }
+        cs->was_open[i] = is_open;
+        if (!is_open || !mysqld_can_acknowledge(m)) continue;
+        if (first == CLUSTER_SERVERS_MAX) first = i;
+        else if (!cs->loss_accepted)
+            world_break(cs->site->world, WORLD_SAFETY, "S1: %s and %s are both open, and both can acknowledge",
+                        name_of(cs, first), name_of(cs, i));
+    }
+}
+
+/* --- S6 ----------------------------------------------------------------------------------------------------------- */
+
+static bool runs(const struct check_site *cs, unsigned server)
+{
+    sim_node node = mysqld_node(cs->site->servers[server]);
+    return sim_process(sim_of(cs), node) == SIM_RUNNING && sim_host(sim_of(cs), node) == SIM_HOST_UP;
+}
+
+static bool are_linked(const struct check_site *cs, unsigned a, unsigned b)
+{
+    sim_node x = mysqld_node(cs->site->servers[a]), y = mysqld_node(cs->site->servers[b]);
+    return !sim_link(sim_of(cs), x, y)->cut && !sim_link(sim_of(cs), y, x)->cut;
+}
+
+/* The master can commit, and k ackers can acknowledge to it. */
+static bool is_healthy(const struct check_site *cs)
+{
+    unsigned master = cs->master, ackers = 0;
+    if (master >= cs->site->servers_n || !runs(cs, master)) return false;
+    const struct mysqld *m = cs->site->servers[master];
+    if (!mysqld_is_open(m) || !mysqld_can_acknowledge(m)) return false;
+    for (unsigned i = 0; i < cs->site->servers_n; i++) {
+        bool is_receiving = false;
+        sim_node source = mysqld_source(cs->site->servers[i], &is_receiving);
+        bool follows = is_receiving && source == mysqld_node(m);
+        ackers += fsm_set_has(cs->ackers, (uint8_t)i) && follows && runs(cs, i) && are_linked(cs, i, master);
+    }
+    return ackers >= cs->k;
+}
+
+static void follow_health(struct check_site *cs)
+{
+    if (!is_healthy(cs)) cs->healthy_since_us = sim_now_us(sim_of(cs));
+}
+
+static void check_begin(struct check_site *cs, const struct fsm_plan *plan)
+{
+    int64_t now = sim_now_us(sim_of(cs));
+    if (plan->kind != PLAN_FAILOVER) return;
+    SIM_TRACE(sim_of(cs), SIM_WORLD, "plan %llu begins: %s replaces %s, verdict %s", (unsigned long long)plan->token,
+              name_of(cs, plan->to), name_of(cs, plan->from), plan->verdict);
+    if (plan->accept_loss) cs->loss_accepted = true;
+    if (plan->by_operator) return;
+    follow_health(cs);
+    bool is_false = now - cs->healthy_since_us > HEALTHY_US && now - cs->last_ok_us < OK_FRESH_US;
+    if (is_false)
+        world_break(cs->site->world, WORLD_SAFETY, "S6: %s is being replaced (%s), and it commits its clients' writes",
+                    name_of(cs, cs->master), plan->verdict);
+}
+
+/* --- following ---------------------------------------------------------------------------------------------------- */
+
+static void follow_reigns(struct check_site *cs, const struct fsm_cluster *c)
+{
+    const struct fsm_reign *current = fsm_reign_current(c);
+    memset(cs->has_reign, 0, sizeof cs->has_reign);
+    for (uint8_t i = 0; i < c->reigns_n; i++) {
+        bool is_proven = c->reigns[i].lossless && c->reigns[i].master < CLUSTER_SERVERS_MAX;
+        if (is_proven) cs->has_reign[c->reigns[i].master] = true;
+    }
+    cs->is_lossless = current && current->lossless;
+    cs->ackers = current ? current->ackers : 0;
+    cs->k = current ? current->k : 0;
+}
+
+void check_site_follow(struct check_site *cs, const struct fsm_state *state)
+{
+    const struct fsm_cluster *c = fsm_cluster_find(state, cs->site->name);
+    if (!c) return;
+    cs->cluster = fsm_cluster_index(state, c);
+    if (c->epoch > cs->epoch && cs->epoch != 0) cs->site->world->stats.failovers++;
+    if (c->epoch != cs->epoch) {
+        SIM_TRACE(sim_of(cs), SIM_WORLD, "cluster %s: epoch %llu, master %s", cs->site->name,
+                  (unsigned long long)c->epoch, name_of(cs, c->master));
+        cs->healthy_since_us = sim_now_us(sim_of(cs));
+    }
+    cs->epoch = c->epoch;
+    cs->master = c->master;
+    follow_reigns(cs, c);
+    if (c->plan != 0 && c->plan != cs->plan) check_begin(cs, fsm_plan_find(state, c->plan));
+    cs->plan = c->plan;
+}
+
+void check_site_look(struct check_site *cs)
+{
+    check_open(cs);
+    follow_health(cs);
+}
+
+void check_site_end(struct check_site *cs)
+{
+    if (cs->master < cs->site->servers_n) check_rows(cs, cs->master, "at the end");
+}
+
+void check_site_init(struct check *check, struct check_site *cs, struct site *site)
+{
+    cs->check = check;
+    cs->site = site;
+    cs->cluster = FSM_CLUSTERS_MAX;
+    cs->master = FSM_SERVER_NONE;
+    for (unsigned i = 0; i < site->servers_n; i++) {
+        mysqld_on_ok(site->servers[i], on_ok, cs);
+        mysqld_on_change(site->servers[i], on_change, cs);
+    }
+}
+
+void check_site_free(struct check_site *cs)
+{
+    free(cs->rows);
+}

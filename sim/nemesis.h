@@ -1,0 +1,17 @@
+/* Faults. Each seed has its own mix: every kind of fault is in it or not, and comes at a rate of its own. */
+#ifndef REGENT_SIM_NEMESIS_H
+#define REGENT_SIM_NEMESIS_H
+
+#include "sim/world.h"
+
+/* Draws the mix. Never NULL. */
+struct nemesis *nemesis_new(struct world *world);
+/* After the world's end. */
+void nemesis_free(struct nemesis *nemesis);
+/* The safety phase begins: faults come, and some go. */
+void nemesis_start(struct nemesis *nemesis);
+/* No fault comes any more; a random core is healed: a majority of the managers, and of each cluster enough servers for
+ * L1; what else is broken stays so. */
+void nemesis_heal(struct nemesis *nemesis);
+
+#endif

@@ -1,0 +1,265 @@
+/* Faults of servers, and what an operator does. See nemesis.h. */
+#include <stdlib.h>
+
+#include "sim/nemesis_private.h"
+#include "sim/site.h"
+#include "sim/wire.h"
+
+/* --- who ---------------------------------------------------------------------------------------------------------- */
+
+struct victim {
+    struct nemesis *nemesis;
+    struct site *site;
+    struct mysqld *m;
+    sim_node node;
+};
+
+static struct victim server_of(struct nemesis *n, struct site *site, unsigned server)
+{
+    struct mysqld *m = site->servers[server];
+    return (struct victim){n, site, m, mysqld_node(m)};
+}
+
+/* The master more often than others, then its acker. */
+static struct victim some_server(struct nemesis *n)
+{
+    struct world *w = n->world;
+    struct site *site = &w->sites[rng_below(&n->rng, w->sites_n)];
+    uint64_t draw = rng_below(&n->rng, 100);
+    uint64_t any = rng_below(&n->rng, site->servers_n);
+    uint8_t master = check_master(w->check, site), acker = check_acker(w->check, site);
+    if (draw < 45 && master < site->servers_n) return server_of(n, site, master);
+    if (draw < 65 && acker < site->servers_n) return server_of(n, site, acker);
+    return server_of(n, site, (unsigned)any);
+}
+
+/* Something ends after a while: 'fn' gets a copy of the victim, and frees it. */
+static void later(const struct victim *v, int64_t us, sim_fn *fn)
+{
+    struct victim *copy = malloc(sizeof *copy);
+    MUST(copy);
+    *copy = *v;
+    sim_after(v->nemesis->sim, SIM_WORLD, us, fn, copy);
+}
+
+/* --- life --------------------------------------------------------------------------------------------------------- */
+
+static void start(struct sim *sim, struct mysqld *m)
+{
+    sim_node node = mysqld_node(m);
+    sim_host_on(sim, node);
+    if (sim_process(sim, node) != SIM_DEAD || sim_host(sim, node) != SIM_HOST_UP) return;
+    SIM_TRACE(sim, node, "is started");
+    mysqld_start(m);
+}
+
+static void start_later_now(void *arg)
+{
+    struct victim *v = arg;
+    start(v->nemesis->sim, v->m);
+    free(v);
+}
+
+/* Its unit, or a person; or nobody before the world heals. */
+static void start_later(const struct victim *v)
+{
+    struct nemesis *n = v->nemesis;
+    bool is_started = rng_chance(&n->rng, 700000);
+    int64_t after_us = nemesis_time(n, 100 * SIM_MS, 60 * SIM_S);
+    if (is_started) later(v, after_us, start_later_now);
+}
+
+void nemesis_kill_server(struct nemesis *n)
+{
+    struct victim v = some_server(n);
+    SIM_TRACE(n->sim, v.node, "killed");
+    sim_kill(n->sim, v.node);
+    start_later(&v);
+}
+
+void nemesis_power_server(struct nemesis *n)
+{
+    struct victim v = some_server(n);
+    SIM_TRACE(n->sim, v.node, "host loses power");
+    sim_host_off(n->sim, v.node);
+    start_later(&v);
+}
+
+void nemesis_stop_server(struct nemesis *n)
+{
+    struct victim v = some_server(n);
+    if (sim_process(n->sim, v.node) == SIM_DEAD) return;
+    SIM_TRACE(n->sim, v.node, "gets SIGTERM");
+    mysqld_stop(v.m);
+    start_later(&v);
+}
+
+static void go_on(void *arg)
+{
+    struct victim *v = arg;
+    SIM_TRACE(v->nemesis->sim, v->node, "goes on");
+    sim_resume(v->nemesis->sim, v->node);
+    sim_host_thaw(v->nemesis->sim, v->node);
+    free(v);
+}
+
+void nemesis_pause_server(struct nemesis *n)
+{
+    struct victim v = some_server(n);
+    bool is_host = rng_chance(&n->rng, 300000);
+    int64_t for_us = nemesis_time(n, 50 * SIM_MS, 30 * SIM_S);
+    SIM_TRACE(n->sim, v.node, "%s", is_host ? "host stands still" : "paused");
+    if (is_host) sim_host_freeze(n->sim, v.node);
+    else sim_pause(n->sim, v.node);
+    later(&v, for_us, go_on);
+}
+
+/* --- trouble ------------------------------------------------------------------------------------------------------ */
+
+static void relieve(struct mysqld *m)
+{
+    mysqld_slow_disk(m, 0);
+    mysqld_hold_applier(m, false);
+    mysqld_break_applier(m, 0);
+    mysqld_refuse_logins(m, NULL, 0);
+}
+
+static void trouble_ends(void *arg)
+{
+    struct victim *v = arg;
+    SIM_TRACE(v->nemesis->sim, v->node, "has no trouble any more");
+    relieve(v->m);
+    free(v);
+}
+
+void nemesis_server_disk(struct nemesis *n)
+{
+    struct victim v = some_server(n);
+    uint32_t extra_us = (uint32_t)nemesis_time(n, 2 * SIM_MS, 1 * SIM_S);
+    SIM_TRACE(n->sim, v.node, "disk is slower by %u us", extra_us);
+    mysqld_slow_disk(v.m, extra_us);
+    later(&v, nemesis_time(n, 200 * SIM_MS, 20 * SIM_S), trouble_ends);
+}
+
+void nemesis_server_applier(struct nemesis *n)
+{
+    struct victim v = some_server(n);
+    bool is_held = rng_chance(&n->rng, 700000);
+    SIM_TRACE(n->sim, v.node, "applier %s", is_held ? "held" : "stops with an error");
+    if (is_held) mysqld_hold_applier(v.m, true);
+    else mysqld_break_applier(v.m, 1062);
+    later(&v, nemesis_time(n, 200 * SIM_MS, 30 * SIM_S), trouble_ends);
+}
+
+void nemesis_server_logins(struct nemesis *n)
+{
+    static const struct { const char *user; unsigned code; } kinds[] = {
+        {NULL, 1040}, {WIRE_USER_PROBE, 1045}, {WIRE_USER_CONTROL, 1045}, {WIRE_USER_REPLICATION, 1045},
+    };
+    struct victim v = some_server(n);
+    uint64_t kind = rng_below(&n->rng, ARRAY_LEN(kinds));
+    SIM_TRACE(n->sim, v.node, "refuses logins of %s", kinds[kind].user ? kinds[kind].user : "all");
+    mysqld_refuse_logins(v.m, kinds[kind].user, kinds[kind].code);
+    later(&v, nemesis_time(n, 200 * SIM_MS, 20 * SIM_S), trouble_ends);
+}
+
+void nemesis_server_clock(struct nemesis *n)
+{
+    struct victim v = some_server(n);
+    int64_t by_us = nemesis_time(n, SIM_MS, 600 * (int64_t)SIM_S);
+    bool is_back = rng_chance(&n->rng, 500000);
+    SIM_TRACE(n->sim, v.node, "wall clock jumps by %lld us", (long long)(is_back ? -by_us : by_us));
+    sim_clock_jump(n->sim, v.node, is_back ? -by_us : by_us);
+}
+
+void nemesis_purge(struct nemesis *n)
+{
+    struct victim v = some_server(n);
+    uint64_t keep_n = (uint64_t)nemesis_time(n, 1, 1000);
+    SIM_TRACE(n->sim, v.node, "purges its binlog but for %llu", (unsigned long long)keep_n);
+    mysqld_purge(v.m, keep_n);
+}
+
+/* A person writes on a replica as root. */
+void nemesis_errant(struct nemesis *n)
+{
+    struct victim v = some_server(n);
+    uint8_t master = check_master(n->world->check, v.site);
+    uint64_t id = UINT64_C(0xe0) << 40 | n->number;
+    if (master < v.site->servers_n && v.m == v.site->servers[master]) return;
+    SIM_TRACE(n->sim, v.node, "errant write");
+    mysqld_write_errant(v.m, id);
+}
+
+/* --- operators ---------------------------------------------------------------------------------------------------- */
+
+static void ignore_index(void *arg, int status, uint64_t index)
+{
+    (void)arg;
+    (void)status;
+    (void)index;
+}
+
+void nemesis_transfer(struct nemesis *n)
+{
+    struct manager *leader = world_leader(n->world);
+    uint64_t to = 1 + rng_below(&n->rng, n->world->managers_n);
+    if (!leader || to == leader->id) return;
+    SIM_TRACE(n->sim, leader->node, "is asked to hand over to m%llu", (unsigned long long)to);
+    int rc = raft_node_transfer(consensus_node(leader->consensus), to, ignore_index, NULL);
+    SIM_TRACE(n->sim, leader->node, "transfer: %d", rc);
+}
+
+static void ignore_result(void *arg, int status, const struct fsm_result *result)
+{
+    (void)arg;
+    (void)status;
+    (void)result;
+}
+
+struct wish {
+    struct world *world;
+    struct site *site;
+    struct manager *leader;
+    uint8_t to;
+};
+
+static void ask_failover(void *arg)
+{
+    static struct fsm_command command;
+    static struct plan_input input;
+    const struct wish *wish = arg;
+    struct manager *m = wish->leader;
+    char base[4096];
+    struct text dry = TEXT_ON(base);
+    const struct fsm_cluster *c = fsm_cluster_find(manager_state(m), wish->site->name);
+    if (!c || !driver_input(m->driver, fsm_cluster_index(manager_state(m), c), &input)) return;
+    enum fsm_code code = plan_operator_failover(&input, wish->to, false, &command, &dry);
+    SIM_TRACE(m->sim, m->node, "an operator asks for a failover of %s: %s", wish->site->name, fsm_code_name(code));
+    if (code != FSM_OK) return;
+    command.id = driver_request_id(m->driver);
+    int rc = consensus_propose(m->consensus, &command, ignore_result, NULL);
+    SIM_TRACE(m->sim, m->node, "proposed: %d", rc);
+}
+
+void nemesis_operator_failover(struct nemesis *n)
+{
+    struct victim v = some_server(n);
+    struct wish wish = {n->world, v.site, world_leader(n->world), FSM_SERVER_NONE};
+    if (rng_chance(&n->rng, 500000)) wish.to = site_server_at(v.site, v.node);
+    if (wish.leader) sim_run_as(n->sim, wish.leader->node, ask_failover, &wish);
+}
+
+/* --- healing ------------------------------------------------------------------------------------------------------ */
+
+void nemesis_heal_site(struct nemesis *n, struct site *site)
+{
+    for (unsigned i = 0; i < site->servers_n; i++) {
+        struct mysqld *m = site->servers[i];
+        sim_resume(n->sim, mysqld_node(m));
+        sim_host_thaw(n->sim, mysqld_node(m));
+        relieve(m);
+        bool stays_dead = rng_chance(&n->pace, 300000);
+        if (!stays_dead) start(n->sim, m);
+    }
+}
