@@ -448,6 +448,7 @@ static enum outcome set_global(struct session *s, enum system name)
     case SYSTEM_WAIT_POINT: MUST(v.kind == VALUE_TEXT && text_equal(v.text, "AFTER_SYNC")); break;
     case SYSTEM_WAIT_NO_SLAVE: m->wait_no_slave = value_is_true(&v); break;
     case SYSTEM_KILL_CONN: m->kill_conn_timeout_s = (uint32_t)v.number; break;
+    case SYSTEM_NET_TIMEOUT: m->now.slave_net_timeout_s = (uint32_t)v.number; break;
     case SYSTEM_STRICT: m->gtid_strict = value_is_true(&v); break;
     case SYSTEM_SLAVE_POS: {
         unsigned code = set_slave_pos(m, &v);
@@ -456,7 +457,7 @@ static enum outcome set_global(struct session *s, enum system name)
     }
     case SYSTEM_SERVER_ID: case SYSTEM_READ_ONLY: case SYSTEM_CURRENT_POS: case SYSTEM_BINLOG_POS: case SYSTEM_LOG_BIN:
     case SYSTEM_LOG_UPDATES: case SYSTEM_SYNC_BINLOG: case SYSTEM_FLUSH_LOG: case SYSTEM_SYNC_RELAY:
-    case SYSTEM_NET_TIMEOUT: case SYSTEM_SQL_LOG_BIN: case SYSTEM_LOCK_WAIT: case SYSTEM_WAIT_TIMEOUT:
+    case SYSTEM_SQL_LOG_BIN: case SYSTEM_LOCK_WAIT: case SYSTEM_WAIT_TIMEOUT:
     case SYSTEM_IGNORED: case SYSTEMS_N:
         not_understood("a global variable that is not set in the model", "", "");
     }

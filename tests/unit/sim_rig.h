@@ -1,5 +1,5 @@
-/* Rig for test_sim_mysqld.c: simulated servers, sessions by the wire protocol, verbs run to their end. The questions are
- * those of tests/unit/verb_rig.h, which asks real servers. Header only: one test includes it. */
+/* Rig for test_sim_mysqld.c: simulated servers, sessions by the wire protocol, verbs run to their end. The questions
+ * are those of tests/unit/verb_rig.h, which asks real servers. Header only: one test includes it. */
 #ifndef REGENT_TESTS_SIM_RIG_H
 #define REGENT_TESTS_SIM_RIG_H
 
