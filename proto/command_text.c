@@ -207,10 +207,11 @@ static void walk_values(struct walk *w, const ProtobufCMessage *m, const Protobu
         return;
     }
     memcpy(&n, (const uint8_t *)m + f->quantifier_offset, sizeof n);
-    memcpy(&at, at, sizeof at);
+    const uint8_t *list;
+    memcpy(&list, at, sizeof list);
     for (size_t i = 0; i < n; i++) {
         set_path(w, prefix, f->name, &i);
-        emit_value(w, f->type, at + i * size_of(f->type));
+        emit_value(w, f->type, list + i * size_of(f->type));
     }
 }
 
