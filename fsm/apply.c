@@ -116,6 +116,12 @@ static enum fsm_code apply_event(struct fsm_apply *a)
     return FSM_OK;
 }
 
+static enum fsm_code apply_digest(struct fsm_apply *a)
+{
+    if (a->command->u.digest.index < a->index) return FSM_OK;
+    return FSM_REFUSE(a, FSM_INVALID, "the digest is of an index to come");
+}
+
 static enum fsm_code dispatch(struct fsm_apply *a)
 {
     enum fsm_code code;
@@ -141,6 +147,7 @@ static enum fsm_code dispatch(struct fsm_apply *a)
     case CMD_MEMBER: return fsm_apply_member(a);
     case CMD_TOKEN: return fsm_apply_token(a);
     case CMD_VERSION: return fsm_apply_version(a);
+    case CMD_DIGEST: return apply_digest(a);
     case CMD_NONE: break;
     }
     return FSM_REFUSE(a, FSM_UNKNOWN, "this version does not know command %d: upgrade this manager",

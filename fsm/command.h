@@ -52,6 +52,7 @@ enum fsm_command_kind {
     CMD_MEMBER = 9,      /* Changes the table of members. */
     CMD_TOKEN = 10,      /* Reserves an id for a member to come. */
     CMD_VERSION = 11,    /* Raises the active version: fsm/version.h. */
+    CMD_DIGEST = 12,     /* What a majority's states are like at an index: manager/agreement.h. */
 };
 
 struct fsm_cluster_spec { /* What a cluster file says. */
@@ -195,6 +196,12 @@ struct fsm_cmd_version {
     uint32_t to;   /* Greater. */
 };
 
+/* Changes nothing here: each manager compares it with its own (manager/agreement.h). */
+struct fsm_cmd_digest {
+    uint64_t index; /* Before this command. */
+    uint8_t digest[FSM_HASH_SIZE];
+};
+
 struct fsm_command {
     struct fsm_request_id id;
     struct wall time; /* Proposer's wall clock: the FSM reads no clock. */
@@ -212,6 +219,7 @@ struct fsm_command {
         struct fsm_cmd_member member;
         struct fsm_cmd_token token;
         struct fsm_cmd_version version;
+        struct fsm_cmd_digest digest;
     } u;
 };
 

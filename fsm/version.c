@@ -17,7 +17,8 @@ uint32_t fsm_command_needs(const struct fsm_command *command)
     case CMD_REIGN_PROOF:
     case CMD_MEMBER:
     case CMD_TOKEN:
-    case CMD_VERSION: return 1;
+    case CMD_VERSION:
+    case CMD_DIGEST: return 1;
     case CMD_NONE: break;
     }
     return 0;

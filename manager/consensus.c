@@ -8,6 +8,7 @@
 #include "fsm/apply.h"
 #include "fsm/version.h"
 #include "lib/base/text.h"
+#include "lib/clock.h"
 #include "lib/log.h"
 #include "proto/convert.h"
 
@@ -28,7 +29,18 @@ struct consensus {
     struct fsm_command command; /* Decoded into: too large for the stack of a callback. */
     struct proposal *proposals;
     struct consensus_hooks hooks;
+    struct agreement agreement;
+    struct fsm_request_id id; /* Of the last digest that was proposed. */
+    bool proposing;           /* A digest. */
+    bool failed;              /* Nothing is applied any more, and no snapshot taken. */
+    char data_dir[FSM_PATH_SIZE];
 };
+
+static void fail(struct consensus *c, const char *text)
+{
+    c->failed = true;
+    c->hooks.fatal(c->hooks.arg, text);
+}
 
 static void keep_result(struct consensus *c, const struct fsm_request_id *id, const struct fsm_result *result)
 {
@@ -72,18 +84,20 @@ static void on_apply(void *arg, uint64_t index, const void *data, size_t size)
     struct consensus *c = arg;
     struct err e = {0};
     struct fsm_result result = {0};
+    if (c->failed) return;
+    agreement_look(&c->agreement, c->state, index);
     int rc = proto_command_decode_at(&c->command, data, size, c->state->version, &e);
     if (rc != 0 && rc != -ENOTSUP) {
         char base[ERR_TEXT_SIZE];
         struct text text = TEXT_ON(base);
         text_addf(&text, "the Raft log is corrupt at index %llu (%s): wipe this node's data directory and add it again"
                          " under a new id", (unsigned long long)index, e.text);
-        c->hooks.fatal(c->hooks.arg, base);
+        fail(c, base);
         return;
     }
     if (fsm_command_is_beyond(c->state, &c->command)) {
         (void)say_beyond(index, c->command.u.version.to, &e);
-        c->hooks.fatal(c->hooks.arg, e.text);
+        fail(c, e.text);
         return;
     }
     fsm_apply(c->state, index, &c->command, &result);
@@ -92,12 +106,18 @@ static void on_apply(void *arg, uint64_t index, const void *data, size_t size)
         log_info("fsm.refused", "index=%llu kind=%d code=%s text=\"%s\"", (unsigned long long)index,
                  (int)c->command.kind, fsm_code_name(result.code), result.text);
     keep_result(c, &c->command.id, &result);
+    bool digest = c->command.kind == CMD_DIGEST && result.code == FSM_OK && !result.repeated;
+    if (digest && agreement_check(&c->agreement, &c->command.u.digest, c->data_dir, &e) != 0) {
+        fail(c, e.text);
+        return;
+    }
     c->hooks.applied(c->hooks.arg);
 }
 
 static int on_snapshot(void *arg, void **data, size_t *size)
 {
     struct consensus *c = arg;
+    if (c->failed) return -EBUSY;
     return proto_snapshot_encode(c->state, data, size);
 }
 
@@ -154,6 +174,8 @@ struct consensus *consensus_start(struct uv_loop_s *loop, const struct raft_node
         return NULL;
     }
     c->hooks = *hooks;
+    (void)TEXT_COPY(c->data_dir, config->data_dir); /* For texts only. */
+    c->id.client = clock_random();
     fsm_init(c->state);
     struct raft_node_hooks node_hooks = {.arg = c, .apply = on_apply, .snapshot = on_snapshot, .restore = on_restore,
                                          .wake = on_wake, .fatal = on_fatal, .stored = on_stored,
@@ -217,6 +239,53 @@ int consensus_propose(struct consensus *consensus, const struct fsm_command *com
     p->next = consensus->proposals;
     consensus->proposals = p;
     return 0;
+}
+
+static void on_digest_proposed(void *arg, int status, uint64_t index)
+{
+    struct consensus *c = arg;
+    (void)status; /* Lost or not: consensus_run() proposes it again until it has been applied. */
+    (void)index;
+    c->proposing = false;
+}
+
+static void propose_digest(struct consensus *c, const struct fsm_cmd_digest *digest)
+{
+    struct fsm_command *command = calloc(1, sizeof *command);
+    void *data = NULL;
+    size_t size = 0;
+    if (!command) return;
+    c->id.seq++;
+    c->id.since = c->state->index;
+    command->id = c->id;
+    command->time = clock_wall();
+    command->kind = CMD_DIGEST;
+    command->u.digest = *digest;
+    if (proto_command_encode(command, &data, &size) == 0)
+        c->proposing = raft_node_propose(c->node, data, size, on_digest_proposed, c) == 0;
+    free(data);
+    free(command);
+}
+
+void consensus_run(struct consensus *consensus)
+{
+    struct raft_node_status status;
+    struct agreement_digest own;
+    struct fsm_cmd_digest digest;
+    if (consensus->failed || consensus->proposing || !agreement_own(&consensus->agreement, &own)) return;
+    raft_node_status(consensus->node, &status);
+    if (status.role != RAFT_NODE_LEADER || !status.established) return;
+    if (agreement_wish(&consensus->agreement, &status, &digest)) propose_digest(consensus, &digest);
+}
+
+bool consensus_digest(const struct consensus *consensus, struct agreement_digest *out)
+{
+    return agreement_own(&consensus->agreement, out);
+}
+
+void consensus_report(struct consensus *consensus, uint64_t id, const struct agreement_digest *digest)
+{
+    agreement_report(&consensus->agreement, id, digest);
 }
 
 void consensus_stop(struct consensus *consensus, void (*closed)(void *arg), void *arg)

@@ -8,6 +8,7 @@
 #ifndef REGENT_MANAGER_CONSENSUS_H
 #define REGENT_MANAGER_CONSENSUS_H
 
+#include "manager/agreement.h"
 #include "manager/ports.h"
 #include "raft/node.h"
 
@@ -30,6 +31,12 @@ int consensus_propose(struct consensus *consensus, const struct fsm_command *com
                       void *arg) MUST_CHECK;
 /* True while this manager is leader and has applied a barrier of its term. */
 bool consensus_is_established(const struct consensus *consensus, uint64_t *term);
+/* Once a round, behind raft_node_run(): the leader puts the digest that a majority has through the log. */
+void consensus_run(struct consensus *consensus);
+/* The newest digest of this manager's state that the leader should be told; false: none. */
+bool consensus_digest(const struct consensus *consensus, struct agreement_digest *out);
+/* Member 'id' told this manager, as the leader, its digest. */
+void consensus_report(struct consensus *consensus, uint64_t id, const struct agreement_digest *digest);
 /* Stops the node; 'closed' runs on the loop; then consensus_free(). */
 void consensus_stop(struct consensus *consensus, void (*closed)(void *arg), void *arg);
 void consensus_free(struct consensus *consensus);

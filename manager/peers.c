@@ -1,6 +1,7 @@
 /* Exchange of observations. See peers.h. */
 #include "manager/peers.h"
 
+#include <endian.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -212,6 +213,20 @@ void peers_push(struct peers *peers, const struct fsm_cluster *cluster, const st
     free(data);
 }
 
+/* The body of PEERS_FRAME_DIGEST: who, index, digest. */
+enum { DIGEST_BODY_SIZE = 16 + PROTO_DIGEST_SIZE };
+
+bool peers_tell_digest(struct peers *peers, const struct agreement_digest *digest)
+{
+    uint8_t body[DIGEST_BODY_SIZE];
+    const uint64_t head[2] = {htole64(peers->id), htole64(digest->index)};
+    if (!peers->out || stream_queued(peers->out) > PEERS_QUEUE_MAX) return false;
+    memcpy(body, head, sizeof head);
+    memcpy(body + sizeof head, digest->digest, PROTO_DIGEST_SIZE);
+    struct frame_header header = {.body_size = sizeof body, .type = PEERS_FRAME_DIGEST};
+    return stream_send(peers->out, &header, body) == 0;
+}
+
 /* --- from the others -------------------------------------------------------------------------------------------- */
 
 /* With TLS who sends must be who it says; false: the connection is refused. */
@@ -245,11 +260,27 @@ unsigned peers_hellos(const struct peers *peers, struct hello *out, unsigned max
     return n;
 }
 
+static void in_digest(struct peers *p, struct stream *stream, const struct frame_header *header, const uint8_t *body)
+{
+    struct agreement_digest digest;
+    uint64_t head[2];
+    if (header->body_size != DIGEST_BODY_SIZE) {
+        log_limited(LOG_LEVEL_WARN, "peers.bad", "text=\"a manager sent a digest of %u bytes\"", header->body_size);
+        stream_close(stream);
+        return;
+    }
+    memcpy(head, body, sizeof head);
+    memcpy(digest.digest, body + sizeof head, PROTO_DIGEST_SIZE);
+    digest.index = le64toh(head[1]);
+    if (is_sender(p, stream, le64toh(head[0]))) p->hooks.digest(p->hooks.arg, le64toh(head[0]), &digest);
+}
+
 static void in_frame(void *arg, struct stream *stream, const struct frame_header *header, const uint8_t *body)
 {
     struct peers *p = arg;
     struct err e = {0};
     if (p->stopping) return;
+    if (header->type == PEERS_FRAME_DIGEST) in_digest(p, stream, header, body);
     if (header->type == PEERS_FRAME_HELLO) in_hello(p, stream, header, body);
     if (header->type != PEERS_FRAME_OBSERVATION) return; /* Of a newer version: observations are best effort. */
     if (proto_observation_decode(&p->observation, body, header->body_size, &e) != 0) {

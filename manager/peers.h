@@ -9,6 +9,7 @@
 #define REGENT_MANAGER_PEERS_H
 
 #include "lib/frame.h"
+#include "manager/agreement.h"
 #include "manager/ports.h"
 #include "proto/convert.h"
 #include "proto/hello.h"
@@ -21,6 +22,7 @@ struct peers;
 enum {
     PEERS_RETRY_MS = 100,
     PEERS_FRAME_OBSERVATION = 1,
+    PEERS_FRAME_DIGEST = 2,
     PEERS_FRAME_HELLO = 3,
     PEERS_INCOMING_MAX = 32,
     PEERS_QUEUE_MAX = 256 << 10,
@@ -29,6 +31,8 @@ enum {
 struct peers_hooks {
     void *arg;
     void (*received)(void *arg, const struct proto_observation *observation);
+    /* Member 'id' told the digest of its state (agreement.h). */
+    void (*digest)(void *arg, uint64_t id, const struct agreement_digest *digest);
     /* A connection to a leader stands: push everything. */
     void (*connected)(void *arg);
 };
@@ -39,6 +43,8 @@ struct peers *peers_new(struct conn_net *net, const char *self_name, const struc
 void peers_run(struct peers *peers, const struct raft_node_status *status);
 /* Sends this manager's observations of a cluster; nothing happens without a leader or when this one leads. */
 void peers_push(struct peers *peers, const struct fsm_cluster *cluster, const struct view_manager *mine);
+/* Tells the leader the digest of this manager's state. False: nothing was sent. */
+bool peers_tell_digest(struct peers *peers, const struct agreement_digest *digest);
 /* What the managers that are connected now said of themselves; at most 'max'. Returns how many. Only a leader has
  * any. */
 unsigned peers_hellos(const struct peers *peers, struct hello *out, unsigned max);

@@ -21,7 +21,8 @@ int replay_begin(const struct log_image *image, unsigned source, struct fsm_stat
  * change nothing. 'command' is room to decode into. 'result' (may be NULL) is for commands. -EBADMSG: no command. */
 int replay_entry(struct fsm_state *state, const struct log_entry *entry, struct fsm_command *command,
                  struct fsm_result *result, struct err *e) MUST_CHECK;
-/* The state at 'index' from 'source', for which replay_can() holds. */
+/* The state at 'index' from 'source', for which replay_can() holds. -EBADMSG also when a digest that a majority put
+ * into the log (agreement.h) is not that of the state. */
 int replay_to(const struct log_image *image, unsigned source, uint64_t index, struct fsm_state *state,
               struct err *e) MUST_CHECK;
 

@@ -57,6 +57,15 @@ static void note_leader(struct shell *s, const struct raft_node_status *status)
     s->told_established = status->established;
 }
 
+/* Agreement checked at run time: the leader counts, the others tell it what they have, once. */
+static void compare_states(struct shell *s)
+{
+    struct agreement_digest digest;
+    consensus_run(s->consensus);
+    if (!consensus_digest(s->consensus, &digest) || digest.index == s->told_digest) return;
+    if (peers_tell_digest(s->peers, &digest)) s->told_digest = digest.index;
+}
+
 static void shell_round(struct shell *s)
 {
     struct raft_node_status status;
@@ -67,6 +76,7 @@ static void shell_round(struct shell *s)
     shell_status(s, &status);
     note_leader(s, &status);
     peers_run(s->peers, &status);
+    compare_states(s);
     if (s->applied) {
         s->applied = false;
         driver_poke_all(s->driver);
@@ -200,7 +210,7 @@ static int identify(struct shell *s, struct raft_node_config *node, struct err *
 static int start_modules(struct shell *s, struct err *e)
 {
     struct sessions_hooks sessions_hooks = {s, shell_state, shell_hangup};
-    struct peers_hooks peers_hooks = {s, shell_observed, shell_leader_connected};
+    struct peers_hooks peers_hooks = {s, shell_observed, shell_digest, shell_leader_connected};
     struct clients_hooks clients_hooks = {s, shell_world};
     shell_fill_ports(s);
     s->sessions = sessions_new(&s->loop, &sessions_hooks);

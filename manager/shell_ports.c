@@ -161,9 +161,17 @@ void shell_observed(void *arg, const struct proto_observation *observation)
     observe_receive(s->observe, observation);
 }
 
+void shell_digest(void *arg, uint64_t id, const struct agreement_digest *digest)
+{
+    struct shell *s = arg;
+    consensus_report(s->consensus, id, digest);
+    shell_wake(s);
+}
+
 void shell_leader_connected(void *arg)
 {
     struct shell *s = arg;
+    s->told_digest = 0;
     observe_push_all(s->observe);
     shell_wake(s);
 }

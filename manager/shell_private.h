@@ -41,6 +41,7 @@ struct shell {
     bool in_round, applied, stopping, fatal;
     char fatal_text[ERR_TEXT_SIZE];
     uint64_t told_term, told_leader;
+    uint64_t told_digest; /* Index; to the leader that we are connected to. */
     bool told_established;
 };
 
@@ -61,6 +62,7 @@ void shell_upgrade(struct shell *s, const struct raft_node_status *status);
 const struct fsm_state *shell_state(void *arg);
 void shell_hangup(void *arg, uint8_t cluster, uint8_t server, enum port_session session);
 void shell_observed(void *arg, const struct proto_observation *observation);
+void shell_digest(void *arg, uint64_t id, const struct agreement_digest *digest);
 void shell_leader_connected(void *arg);
 void shell_changed(void *arg, uint8_t cluster);
 void shell_world(void *arg, struct answer_world *world);

@@ -234,6 +234,16 @@ static int encode_version(command_message *m, const struct fsm_cmd_version *c, v
     return fields_pack(&m->base, data, size);
 }
 
+static int encode_digest(command_message *m, const struct fsm_cmd_digest *c, void **data, size_t *size)
+{
+    Regent__Command__Digest body = REGENT__COMMAND__DIGEST__INIT;
+
+    body.index = c->index;
+    body.digest = fields_raw(c->digest, sizeof(c->digest));
+    m->digest = &body;
+    return fields_pack(&m->base, data, size);
+}
+
 int proto_command_encode(const struct fsm_command *command, void **data, size_t *size)
 {
     command_message m = REGENT__COMMAND__COMMAND__INIT;
@@ -256,6 +266,7 @@ int proto_command_encode(const struct fsm_command *command, void **data, size_t 
     case CMD_MEMBER: return encode_member(&m, &command->u.member, data, size);
     case CMD_TOKEN: return encode_token(&m, &command->u.token, data, size);
     case CMD_VERSION: return encode_version(&m, &command->u.version, data, size);
+    case CMD_DIGEST: return encode_digest(&m, &command->u.digest, data, size);
     case CMD_NONE: break;
     }
     return fields_pack(&m.base, data, size);
@@ -436,6 +447,7 @@ static const ProtobufCMessage *find_body(struct fields *f, const command_message
         [CMD_MEMBER] = (const ProtobufCMessage *)m->member,
         [CMD_TOKEN] = (const ProtobufCMessage *)m->token,
         [CMD_VERSION] = (const ProtobufCMessage *)m->version,
+        [CMD_DIGEST] = (const ProtobufCMessage *)m->digest,
     };
 
     for (uint32_t i = 0; i < ARRAY_LEN(parts); i++) {
@@ -471,6 +483,10 @@ static void decode_body(struct fields *f, const command_message *m, struct fsm_c
     case CMD_VERSION:
         command->u.version.from = m->version->from;
         command->u.version.to = m->version->to;
+        return;
+    case CMD_DIGEST:
+        command->u.digest.index = m->digest->index;
+        FIELDS_RAW(f, m->digest->digest, command->u.digest.digest);
         return;
     case CMD_NONE: break;
     }

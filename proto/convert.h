@@ -23,6 +23,9 @@ int proto_command_decode(struct fsm_command *command, const void *data, size_t s
 /* Snapshot: magic "RGNTSNAP", u32 version (the active one of 'state'), u32 CRC-32 of the body, u64 body size (little
  * endian), body. Equal states give equal bytes. */
 int proto_snapshot_encode(const struct fsm_state *state, void **data, size_t *size) MUST_CHECK;
+/* SHA-256 of the snapshot's version and body, without making the whole: what managers compare. False: no memory. */
+enum { PROTO_DIGEST_SIZE = 32 };
+bool proto_state_digest(const struct fsm_state *state, uint8_t to[PROTO_DIGEST_SIZE]) MUST_CHECK;
 /* Looks at header and CRC only: 0, -EPROTO or -ENOTSUP as proto_snapshot_decode(). */
 int proto_snapshot_check(const void *data, size_t size, struct err *e) MUST_CHECK;
 /* Decodes into '*state' (the caller's fresh object). -EPROTO; -ENOTSUP (of a version

@@ -4,6 +4,7 @@
  * near the size of the bytes. Whatever is wrong with the bytes is named, and the state is empty then. */
 #include <endian.h>
 #include <errno.h>
+#include <openssl/evp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <zlib.h>
@@ -95,6 +96,37 @@ int proto_snapshot_encode(const struct fsm_state *state, void **data, size_t *si
     *data = b.data;
     *size = b.size;
     return 0;
+}
+
+/* --- digest --- */
+
+struct hashing {
+    EVP_MD_CTX *hash;
+    struct buffer record; /* Room that is used again. */
+};
+
+static int hash_record(void *arg, const Regent__Snapshot__Record *record)
+{
+    struct hashing *h = arg;
+
+    h->record.size = 0;
+    if (add_record(&h->record, record) != 0) return -ENOMEM;
+    return EVP_DigestUpdate(h->hash, h->record.data, h->record.size) == 1 ? 0 : -ENOMEM;
+}
+
+bool proto_state_digest(const struct fsm_state *state, uint8_t to[PROTO_DIGEST_SIZE])
+{
+    struct hashing h = {.hash = EVP_MD_CTX_new()};
+    uint8_t version[4];
+    bool good;
+
+    put_u32(version, state->version);
+    good = h.hash != NULL && EVP_DigestInit_ex(h.hash, EVP_sha256(), NULL) == 1 &&
+           EVP_DigestUpdate(h.hash, version, sizeof(version)) == 1 &&
+           snapshot_write_records(state, hash_record, &h) == 0 && EVP_DigestFinal_ex(h.hash, to, NULL) == 1;
+    EVP_MD_CTX_free(h.hash);
+    free(h.record.data);
+    return good;
 }
 
 /* --- decoding --- */

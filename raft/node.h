@@ -38,8 +38,8 @@ struct raft_node_hooks {
     void *arg;
     /* Applies a committed command. 'size' is what was proposed (padding removed). Must be total and deterministic. */
     void (*apply)(void *arg, uint64_t index, const void *data, size_t size);
-    /* Gives the whole state as bytes (at least 1), malloc'd; the node frees it. Returns 0 or -ENOMEM. Called when all
-     * that was committed has been given to 'apply'. */
+    /* Gives the whole state as bytes (at least 1), malloc'd; the node frees it. Returns 0; -ENOMEM; -EBUSY not now.
+     * Called when all that was committed has been given to 'apply'. */
     int (*snapshot)(void *arg, void **data, size_t *size);
     /* Replaces the state. Returns 0; else the old state is whole and 'e' says why. */
     int (*restore)(void *arg, const void *data, size_t size, struct err *e);

@@ -56,9 +56,10 @@ static int fsm_snapshot(struct raft_fsm *fsm, struct raft_buffer *bufs[], unsign
     if (node->commits != NULL || node->failure[0] != '\0') return RAFT_BUSY;
     struct raft_buffer *buf = raft_malloc(sizeof *buf);
     if (buf == NULL) return RAFT_NOMEM;
-    if (node->hooks.snapshot(node->hooks.arg, &data, &size) != 0) {
+    int rc = node->hooks.snapshot(node->hooks.arg, &data, &size);
+    if (rc != 0) {
         raft_free(buf);
-        return RAFT_NOMEM;
+        return rc == -EBUSY ? RAFT_BUSY : RAFT_NOMEM;
     }
     MUST(data != NULL && size > 0);
     buf->base = data; /* malloc'd; libraft's default heap frees it with free(). */

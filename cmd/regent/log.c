@@ -1,9 +1,7 @@
 /* `regent log`: what its commands share: a data directory, opened without a manager, under its lock. */
 #include "cmd/regent/log.h"
 
-#include <openssl/sha.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 #include "proto/convert.h"
@@ -38,12 +36,8 @@ void log_dir_close(struct log_dir *d)
 
 bool log_state_digest(const struct fsm_state *state, char to[LOG_DIGEST_TEXT_SIZE])
 {
-    unsigned char hash[SHA256_DIGEST_LENGTH];
-    void *data = NULL;
-    size_t size = 0;
-    if (proto_snapshot_encode(state, &data, &size) != 0) return false;
-    (void)SHA256(data, size, hash);
-    free(data);
+    uint8_t hash[PROTO_DIGEST_SIZE];
+    if (!proto_state_digest(state, hash)) return false;
     for (unsigned i = 0; i < sizeof hash; i++) (void)snprintf(to + 2 * i, 3, "%02x", hash[i]);
     return true;
 }

@@ -19,7 +19,7 @@ struct log_dir {
 bool log_dir_open(struct log_dir *d, const char *path);
 void log_dir_close(struct log_dir *d);
 
-/* SHA-256 of a state's canonical snapshot as text, the words that managers compare (docs/log.md). False: no memory. */
+/* What managers compare (proto_state_digest) as text. False: no memory. */
 struct fsm_state;
 bool log_state_digest(const struct fsm_state *state, char to[LOG_DIGEST_TEXT_SIZE]);
 

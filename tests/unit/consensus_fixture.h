@@ -27,11 +27,25 @@ static void consensus_member_free(struct member *m)
     m->owner = NULL;
 }
 
+/* What manager/peers.c does: the others tell the leader the digests of their states. */
+static void relay_digests(struct fixture *f)
+{
+    struct agreement_digest digest;
+    struct member *leader = fixture_leader(f);
+    for (unsigned i = 0; i < f->n && leader != NULL; i++) {
+        struct member *m = &f->members[i];
+        if (m->node == NULL || m == leader || !consensus_digest(m->owner, &digest)) continue;
+        consensus_report(leader->owner, m->config.id, &digest);
+    }
+    if (leader != NULL) consensus_run(leader->owner);
+}
+
 static inline struct fixture *consensus_fixture_new(unsigned n)
 {
     struct fixture *f = fixture_new(n);
     f->start = consensus_member_start;
     f->free_owner = consensus_member_free;
+    f->after_turn = relay_digests;
     return f;
 }
 

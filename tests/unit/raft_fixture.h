@@ -68,6 +68,7 @@ struct fixture {
     /* Not NULL: starts what owns the node (and holds a state of its own) in place of raft_node_start(). */
     struct raft_node *(*start)(struct member *m, struct err *e);
     void (*free_owner)(struct member *m); /* After the node is closed. */
+    void (*after_turn)(struct fixture *f);
     unsigned acks, unknown, refused; /* Outcomes of fixture_propose(). */
     int last_status;
     uint64_t last_index;
@@ -220,6 +221,7 @@ static void fixture_turn(struct fixture *f)
         }
         if (m->node != NULL) raft_node_status(m->node, &m->status);
     }
+    if (f->after_turn != NULL) f->after_turn(f);
 }
 
 static int64_t now_ms(void)

@@ -140,6 +140,7 @@ static void fill_command(struct fsm_command *c, enum fsm_command_kind kind)
         c->u.reign_proof.no_tx = UINT64_MAX;
         FILL(c->u.reign_proof.reason);
         return;
+    case CMD_DIGEST: c->u.digest = (struct fsm_cmd_digest){UINT64_MAX, {0x5a, 1}}; return;
     case CMD_VERSION:
         c->u.version.from = 1;
         c->u.version.to = UINT32_MAX;
@@ -174,7 +175,7 @@ static void commands_round_trip(void **arg)
     struct fsm_command c;
 
     (void)arg;
-    for (int kind = CMD_CLUSTER_SET; kind <= CMD_VERSION; kind++) {
+    for (int kind = CMD_CLUSTER_SET; kind <= CMD_DIGEST; kind++) {
         fill_command(&c, (enum fsm_command_kind)kind);
         round_trip(&c);
         memset(&c.u, 0, sizeof(c.u)); /* All defaults: the part is there though it is empty. */
@@ -221,7 +222,7 @@ static void check_decoded(int rc, struct fsm_command *c)
         assert_true(all_zero(c, sizeof(*c)));
         return;
     }
-    assert_true(c->kind >= CMD_CLUSTER_SET && c->kind <= CMD_VERSION);
+    assert_true(c->kind >= CMD_CLUSTER_SET && c->kind <= CMD_DIGEST);
     if (c->kind == CMD_PLAN_STEP) {
         assert_true(c->u.plan_step.done < fsm_step_count && c->u.plan_step.next < fsm_step_count);
         assert_true(c->u.plan_step.fence < fsm_fence_count);
