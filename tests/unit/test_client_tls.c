@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <sys/socket.h>
 
 #include "client/ask.h"
@@ -12,7 +13,7 @@
 
 enum { PATIENCE_MS = 10000, BIG = 300000 };
 
-enum manners { ANSWERS, FREEZES, PLAIN_AND_CLOSES };
+enum manners { ANSWERS, ANSWERS_AND_RUNS, FREEZES, PLAIN_AND_CLOSES };
 
 /* Serves one connection after the other until its listener is shut down. */
 struct manager {
@@ -21,6 +22,7 @@ struct manager {
     struct tls *tls;
     enum manners manners;
     char refusal[ERR_TEXT_SIZE]; /* Why the last handshake failed here. */
+    atomic_bool is_over;         /* ... and when that was. */
     pthread_t thread;
 };
 
@@ -94,6 +96,8 @@ static void serve(struct manager *m, int fd)
     snprintf(m->refusal, sizeof m->refusal, "%s", e.text);
     ERR_clear_error();
     SSL_free(ssl);
+    m->is_over = true;
+    if (m->manners == ANSWERS_AND_RUNS) return; /* What comes now is answered by a reset. */
     (void)shutdown(fd, SHUT_WR);
     while (recv(fd, &byte, 1, 0) > 0) continue; /* Else what is unread would overtake the alert as a reset. */
 }
@@ -222,6 +226,41 @@ static void a_revoked_manager_is_not_asked(void **state)
     assert_int_equal(unlink(fixture_path(&f, "crl", ".pem")), 0);
 }
 
+/* The manager is gone before we send: sending fails, but its alert lies there to be read. */
+static void a_refusal_is_told_also_after_a_reset(void **state)
+{
+    struct pki_subject s = fixture_subject(TLS_OPERATOR, "late_eve", 0);
+    struct client_request r = {.op = CLIENT_STATUS};
+    struct mono end = mono_add_ms(clock_mono(), PATIENCE_MS);
+    char serial[TLS_SERIAL_SIZE], dir[128], address[32];
+    struct err e = {0};
+    struct manager m;
+    struct link l;
+    int rv = 0;
+
+    (void)state;
+    snprintf(dir, sizeof dir, "%s/late_eve", f.dir);
+    assert_int_equal(mkdir(dir, 0700), 0);
+    fixture_write_cert(&f, &f.ca, "late_eve/operator", &s, serial);
+    fixture_save(fixture_path(&f, "late_eve/ca", ".crt"), pki_cert_pem(f.ca.cert), 0644);
+    fixture_write_crl(&f, "crl_of_late", serial, FIXTURE_DAY_S);
+    start(&m, "m1", "crl_of_late", ANSWERS_AND_RUNS);
+    snprintf(address, sizeof address, "127.0.0.1:%u", m.port);
+    link_init(&l);
+    assert_int_equal(link_set_tls_dir(&l, dir), 0);
+    if (link_open(&l, address, end, &e) != 0) fail_msg("%s", e.text);
+    while (!m.is_over && mono_before(clock_mono(), end)) usleep(1000);
+    usleep(50 * 1000); /* Closed a moment later. */
+    for (int i = 0; i < 100 && rv == 0; i++) {
+        rv = link_send(&l, &r, end, &e);
+        usleep(1000);
+    }
+    assert_int_equal(rv, -EKEYREJECTED);
+    if (strstr(e.text, "our certificate was revoked") == NULL) fail_msg("%s", e.text);
+    link_fini(&l);
+    stop(&m);
+}
+
 static void own_files_are_checked_first(void **state)
 {
     struct pki_subject s = fixture_subject(TLS_OPERATOR, "late", 0);
@@ -288,6 +327,7 @@ int main(void)
         cmocka_unit_test(a_refusal_is_told),              cmocka_unit_test(a_revoked_manager_is_not_asked),
         cmocka_unit_test(own_files_are_checked_first),    cmocka_unit_test(plaintext_stays_at_home),
         cmocka_unit_test(a_mix_up_is_told),               cmocka_unit_test(a_frozen_manager_holds_nobody),
+        cmocka_unit_test(a_refusal_is_told_also_after_a_reset),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
