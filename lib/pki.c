@@ -330,9 +330,11 @@ static int save_leaf(struct pki *p, const struct pki_entry *entry, EVP_PKEY *key
 static int give(struct pki *p, const struct pki_subject *wanted, struct pki_entry *issued, struct err *e)
 {
     struct pki_subject s = *wanted;
-    struct pki_entry entry = {.role = s.role, .state = PKI_CURRENT, .id = s.id}, *old;
+    struct pki_entry entry = {.role = s.role, .state = PKI_CURRENT, .id = s.id};
+    const struct pki_entry *old;
     EVP_PKEY *key = NULL;
     X509 *cert = NULL;
+    size_t old_i;
     int rv = make_leaf(p, &s, &key, &cert, e);
 
     if (rv == 0) {
@@ -341,9 +343,9 @@ static int give(struct pki *p, const struct pki_subject *wanted, struct pki_entr
         entry.not_after_s = s.not_after_s;
         MUST(tls_serial_print(X509_get0_serialNumber(cert), entry.serial));
         old = find_current(p, s.name);
-        rv = pki__list_add(&p->list, &entry, e);
-        /* The list may have moved; the older one is found first. */
-        if (rv == 0 && old != NULL) find_current(p, s.name)->state = PKI_REPLACED;
+        old_i = old != NULL ? (size_t)(old - p->list.base) : SIZE_MAX;
+        rv = pki__list_add(&p->list, &entry, e); /* The list may have moved. */
+        if (rv == 0 && old_i != SIZE_MAX) p->list.base[old_i].state = PKI_REPLACED;
         if (rv == 0) rv = save_leaf(p, &entry, key, cert, e);
     }
     X509_free(cert);

@@ -94,7 +94,10 @@ void render_pki(const struct style *s, json_t *pki)
         return;
     }
     t = table_new(s, columns);
-    json_array_foreach(list, i, entry) render_one(s, t, entry);
+    json_array_foreach(list, i, entry)
+    {
+        render_one(s, t, entry);
+    }
     table_print(s, t, 0);
 }
 
