@@ -1,10 +1,11 @@
 # Conformance of the simulated mysqld with the real one (sim/conform/README.md).
 
 CONFORM_MODEL := $(B)/tests/conform/model
+CONFORM_OBJS := $(patsubst %.c,$(B)/obj/%.o,$(wildcard sim/*.c))
 
-$(CONFORM_MODEL): tests/conform/model.c $(B)/libsim.a $(LIB) | $(GEN_H)
+$(CONFORM_MODEL): tests/conform/model.c $(CONFORM_OBJS) $(LIB) | $(GEN_H)
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(ALL_CFLAGS) $(PKG_CFLAGS) $(LDFLAGS) -MMD -MP -MF $@.d -o $@ $< $(B)/libsim.a $(LIB) $(LDLIBS)
+	$(CC) $(CPPFLAGS) $(ALL_CFLAGS) $(PKG_CFLAGS) $(LDFLAGS) -MMD -MP -MF $@.d -o $@ $< $(CONFORM_OBJS) $(LIB) $(LDLIBS)
 
 tools: $(CONFORM_MODEL)
 
