@@ -194,7 +194,7 @@ static bool plan_input(void *ctx, uint8_t cluster, struct plan_input *out, const
 /* Those who said hello on a connection that stands, and this manager. */
 static unsigned all_hellos(const struct shell *s, uint64_t id, struct hello *out, unsigned max)
 {
-    unsigned n = peers_hellos(s->peers, out, max - 1);
+    unsigned n = s->stopping ? 0 : peers_hellos(s->peers, out, max - 1); /* They end before the last answers. */
     out[n] = hello_own(id);
     return n + 1;
 }
