@@ -17,6 +17,8 @@ enum {
     /* New commands are refused when a majority of voters has less than this left in prepared segments. libraft's own
      * default (4 MiB) is more than our two segments ever hold: it would refuse everything. */
     CAPACITY_MIN_KB = 256,
+    HAND_OVER_KB = 512,       /* A leader with a full disk and less than this reserved lets another lead. */
+    HAND_OVER_RETRY_MS = 2000,
     CONNECT_RETRY_MS = 100,
     DISK_RETRY_MS = 500,
     INSTALL_SNAPSHOT_TIMEOUT_MS = 5000, /* libraft's 30 s would delay a follower whose first copy was dropped. */
@@ -108,6 +110,7 @@ struct raft_node {
     enum raft_state seen_state;                   /* What the last wake was for. */
     uint64_t seen_term, seen_leader;
     bool woken, running, disk_full;
+    uint64_t hand_over_at_ms; /* Not before, uv_now(). */
     char failure[400]; /* Set: can not go on. */
     bool failure_told;
     bool closing, raft_closed, stopping;

@@ -65,6 +65,32 @@ static void check_disk(struct raft_node *node)
     node->disk_full = full;
 }
 
+/* A leader whose log can not grow any more: others can go on, and nobody waits for its disk. */
+static bool should_hand_over(struct raft_node *node)
+{
+    if (!node->disk_full || node->guard.io.capacity >= HAND_OVER_KB || node->closing) return false;
+    return raft_state(&node->raft) == RAFT_LEADER && node->raft.configuration.n > 1 && !node->transfer.flying &&
+           uv_now(node->loop) >= node->hand_over_at_ms;
+}
+
+static void on_handed_over(void *arg, int status, uint64_t index)
+{
+    struct raft_node *node = arg;
+    (void)index;
+    if (status != 0 && status != -EIO) {
+        log_limited(LOG_LEVEL_WARN, "raft.hand_over", "data_dir=%s text=\"no other member could take the lead from "
+                    "this one, whose disk is full\"", node->data_dir);
+    }
+}
+
+static void hand_over_when_full(struct raft_node *node)
+{
+    if (!should_hand_over(node)) return;
+    node->hand_over_at_ms = uv_now(node->loop) + HAND_OVER_RETRY_MS;
+    if (raft_node_transfer(node, 0, on_handed_over, node) != 0) return;
+    log_warn("raft.hand_over", "data_dir=%s text=\"the disk is full: another member shall lead\"", node->data_dir);
+}
+
 static void on_tick(void *arg)
 {
     struct raft_node *node = arg;
@@ -76,7 +102,7 @@ static void on_tick(void *arg)
     node_members_tick(node);
     node_transfer_tick(node);
     on_step(&node->raft);
-    if (want_barrier || moved || guard_failed(&node->guard)) node_wake(node);
+    if (want_barrier || moved || guard_failed(&node->guard) || should_hand_over(node)) node_wake(node);
 }
 
 static void on_peer_lost(void *arg, uint64_t id, bool old)
@@ -177,6 +203,7 @@ void raft_node_run(struct raft_node *node)
     tell_failure(node);
     if (!node->stopping) node_deliver_commits(node);
     if (!node->stopping) establish(node);
+    if (!node->stopping) hand_over_when_full(node);
     if (!node->stopping) node_deliver_done(node);
     if (!node->stopping) tell_failure(node);
     node->running = false;

@@ -67,6 +67,8 @@ static inline bool same_state(const struct member *a, const struct member *b)
     return same;
 }
 
+static unsigned event_extra; /* More bytes of evidence in each event of commit_events(). */
+
 /* A command: an event with 'evidence_n' bytes of evidence. */
 static inline void fill_event(struct fsm_command *c, uint64_t seq, unsigned evidence_n)
 {
@@ -92,7 +94,7 @@ static inline void commit_events(struct fixture *f, unsigned n, uint64_t *seq)
             static struct fsm_command c;
             void *data = NULL;
             size_t size = 0;
-            fill_event(&c, *seq + sent + 1, (unsigned)((*seq + sent) % 200));
+            fill_event(&c, *seq + sent + 1, event_extra + (unsigned)((*seq + sent) % 200));
             assert_int_equal(proto_command_encode(&c, &data, &size), 0);
             int rc = raft_node_propose(leader->node, data, size, on_proposed, f);
             free(data);

@@ -335,6 +335,82 @@ static void test_10500_commands_behind(void **state)
     assert_true(same_state(behind, &f->members[0]));
 }
 
+/* --- a full disk ------------------------------------------------------------------------------------------------ */
+
+/* Uses up what is left on the disk of 'dir'. */
+static void fill_disk(const char *dir, char path[400])
+{
+    static char block[64 * 1024];
+    (void)snprintf(path, 400, "%.300s/filler", dir);
+    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    assert_true(fd >= 0);
+    for (size_t size = sizeof block; size >= 512; size /= 2) {
+        while (write(fd, block, size) == (ssize_t)size) continue;
+    }
+    (void)close(fd);
+}
+
+static void on_moved(void *arg, int status, uint64_t index)
+{
+    (void)status;
+    (void)index;
+    *(bool *)arg = true;
+}
+
+static void lead_by(struct fixture *f, struct member *m)
+{
+    int64_t deadline = now_ms() + WAIT_MS;
+    while (fixture_leader(f) != m && now_ms() < deadline) {
+        bool moved = false;
+        struct member *leader = fixture_elect(f);
+        if (leader == m || raft_node_transfer(leader->node, m->config.id, on_moved, &moved) != 0) continue;
+        WAIT_UNTIL(f, moved);
+        fixture_elect(f);
+    }
+    assert_ptr_equal(fixture_leader(f), m);
+}
+
+/* The leader's disk is full: another one leads, commits go on, nobody ends; with space again the node takes part, in
+ * the same process, and has all. */
+static void test_full_disk_of_the_leader(void **state)
+{
+    struct fixture *f = *state;
+    struct member *full = &f->members[0];
+    uint64_t seq = 0;
+    char filler[400];
+    assert_int_equal(mkdir(full->dir, 0700), 0);
+    if (mount("regent-test", full->dir, "tmpfs", 0, "size=24m") != 0) {
+        print_message("SKIP test_full_disk_of_the_leader: a tmpfs can not be mounted: %s\n", strerror(errno));
+        skip();
+    }
+    f->mounted = true;
+    fixture_start(f);
+    commit_and_settle(f, 20, &seq);
+    lead_by(f, full);
+    fill_disk(full->dir, filler);
+    event_extra = 1200;
+    for (unsigned i = 0; i < 60 && fixture_leader(f) == full; i++) commit_events(f, 64, &seq);
+    print_message("    after %d commands another one leads\n", (int)seq);
+    struct member *leader = fixture_elect(f);
+    assert_ptr_not_equal(leader, full);
+    uint64_t before = leader->status.applied_index;
+    commit_events(f, 2500, &seq); /* More than its prepared segments hold: it can not follow. */
+    event_extra = 0;
+    assert_ptr_not_equal(fixture_elect(f), full);
+    assert_true(fixture_leader(f)->status.applied_index >= before + 2500);
+    for (unsigned i = 0; i < 3; i++) assert_string_equal(f->members[i].fatal, "");
+    assert_true(seal_of(full).index < before + 2500);
+    assert_int_equal(unlink(filler), 0);
+    WAIT_UNTIL(f, states_are_settled(f) && seal_of(full).index == full->status.last_index && !full->status.disk_full);
+    assert_true(same_state(full, fixture_leader(f)));
+    lead_by(f, full); /* It can lead again. */
+    commit_and_settle(f, 20, &seq);
+    member_stop(full);
+    struct log_image *image = read_image(full->dir);
+    assert_string_equal(image->problem, "");
+    log_image_free(image);
+}
+
 static uint64_t tree_bytes;
 
 static int add_entry(const char *path, const struct stat *st, int flag, struct FTW *ftw)
@@ -375,6 +451,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_seal_goes_back_with_a_cut_log, setup3, teardown),
         cmocka_unit_test_setup_teardown(test_metadata_may_be_one_ahead, setup3, teardown),
         cmocka_unit_test_setup_teardown(test_10500_commands_behind, setup3, teardown),
+        cmocka_unit_test_setup_teardown(test_full_disk_of_the_leader, setup3, teardown),
         cmocka_unit_test_setup_teardown(test_idle_directory_is_small, setup3, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
