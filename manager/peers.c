@@ -248,6 +248,7 @@ static void in_hello(struct peers *p, struct stream *stream, const struct frame_
         return;
     }
     if (!is_sender(p, stream, hello.manager_id)) return;
+    hello.not_after_s = conn_identity(stream_conn(stream))->not_after_s;
     for (unsigned i = 0; i < PEERS_INCOMING_MAX; i++)
         if (p->incoming[i] == stream) p->hellos[i] = hello;
 }

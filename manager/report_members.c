@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "lib/base/text.h"
+#include "lib/clock.h"
 #include "manager/report.h"
 
 static void put(json_t *object, const char *key, json_t *value)
@@ -27,6 +28,14 @@ static const struct raft_node_peer *find_peer(const struct report_node *node, ui
     return NULL;
 }
 
+static void put_end(json_t *out, int64_t not_after_s)
+{
+    char text[32];
+    if (not_after_s == 0) return;
+    clock_print((struct wall){not_after_s * 1000000}, text);
+    put(out, "certificate_expires", json_string(text));
+}
+
 /* Only the leader hears all, and knows what each has. */
 static void put_seen(json_t *out, const struct report_node *node, uint64_t id)
 {
@@ -37,9 +46,12 @@ static void put_seen(json_t *out, const struct report_node *node, uint64_t id)
     put(out, "lag", knows ? json_integer((json_int_t)lag) : json_null());
     put(out, "contact_ms", knows && peer->contact_ms >= 0 ? json_integer(peer->contact_ms) : json_null());
     put(out, "version", id == node->id ? json_string(REGENT_VERSION) : json_null());
-    for (unsigned i = 0; i < node->hellos_n; i++)
-        if (node->hellos[i].manager_id == id) put(out, "version", json_string(node->hellos[i].program));
     put(out, "certificate_expires", json_null());
+    for (unsigned i = 0; i < node->hellos_n; i++) {
+        if (node->hellos[i].manager_id != id) continue;
+        put(out, "version", json_string(node->hellos[i].program));
+        put_end(out, node->hellos[i].not_after_s);
+    }
 }
 
 static json_t *member_of(const struct report_node *node, const struct raft_node_member *m)

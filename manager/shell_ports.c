@@ -196,6 +196,7 @@ static unsigned all_hellos(const struct shell *s, uint64_t id, struct hello *out
 {
     unsigned n = s->stopping ? 0 : peers_hellos(s->peers, out, max - 1); /* They end before the last answers. */
     out[n] = hello_own(id);
+    if (s->net.tls != NULL) out[n].not_after_s = tls_self(s->net.tls)->not_after_s;
     return n + 1;
 }
 

@@ -13,6 +13,7 @@ struct hello {
     uint64_t manager_id; /* 0: nobody. */
     char program[HELLO_PROGRAM_SIZE];
     uint32_t version_min, version_max;
+    int64_t not_after_s; /* End of the certificate of the connection that it came on; not said in it. 0: no TLS. */
 };
 
 /* This program's, for manager 'id'. */

@@ -403,6 +403,12 @@ static void other_shapes(void **unused)
     struct handmade *h = handmade_new();
     handmade_event(h, 118, "shop", "step apply begins");
     expect_json(report_event(&h->state.events[0]), "tests/golden/report_event.json");
+    h->node.hellos_n = 1;
+    h->node.hellos[0] = (struct hello){.manager_id = 2, .program = "0.1.9", .not_after_s = 1829000000};
+    h->node.live_ms = 1000;
+    h->node.last_index = 120;
+    h->node.peers_n = 1;
+    h->node.peers[0] = (struct raft_node_peer){.id = 2, .role = RAFT_NODE_VOTER, .match_index = 117, .contact_ms = 33};
     expect_json(report_members(&h->node, &h->state), "tests/golden/report_members.json");
     expect_json(report_declaration(shop(h)), "tests/golden/report_declaration.json");
     free(h);
