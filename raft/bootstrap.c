@@ -154,17 +154,15 @@ static int fill_identity(const struct raft_node_config *config, const struct raf
     return 0;
 }
 
-/* An empty raft/, then 'node': what lies between a crash and the next try is removed by the next try. */
+/* One file, whole or not there: a crash leaves nothing that counts. raft/ is made by the first start. */
 static int join_locked(const struct raft_node_config *config, const struct storage_identity *who, struct err *e)
 {
     char dir[STORAGE_PATH_MAX];
     int rc = storage_path(dir, config->data_dir, "raft", e);
     if (rc != 0) return rc;
-    (void)rmdir(dir); /* Empty: of an interrupted join. Not empty: the check tells. */
+    (void)rmdir(dir); /* Empty, it is nobody's. Not empty: the check tells. */
     rc = storage_check_empty(config->data_dir, e);
-    if (rc != 0) return rc;
-    if (mkdir(dir, 0700) != 0) return err_errno(e, -errno, "create %s", dir);
-    return storage_save(config->data_dir, who, e);
+    return rc != 0 ? rc : storage_save(config->data_dir, who, e);
 }
 
 int raft_node_join(const struct raft_node_config *config, const struct raft_node_identity *identity, struct err *e)

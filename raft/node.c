@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "lib/base/text.h"
@@ -405,6 +406,16 @@ static int show_stored(const struct raft_node *node, struct err *e)
     return rc == 0 ? 0 : err_wrap(e, rc, "%s", node->data_dir);
 }
 
+/* The first start after a join. */
+static int make_raft_dir(const struct raft_node *node, struct err *e)
+{
+    char dir[STORAGE_PATH_MAX];
+    if (!node->identity.joining) return 0;
+    int rc = storage_path(dir, node->data_dir, "raft", e);
+    if (rc != 0 || mkdir(dir, 0700) == 0 || errno == EEXIST) return rc;
+    return err_errno(e, -errno, "create %s", dir);
+}
+
 /* Locks and reads the data directory, then opens libraft on it. */
 static int open_node(struct raft_node *node, struct err *e)
 {
@@ -414,6 +425,7 @@ static int open_node(struct raft_node *node, struct err *e)
     struct seal_state sealed;
     int rc = storage_load(node->data_dir, node->config.id, node->config.address, &node->identity, e);
     if (rc == 0) rc = check_certificate(node, e);
+    if (rc == 0) rc = make_raft_dir(node, e);
     if (rc == 0) rc = preflight(node->data_dir, node->config.id, &sealed, e);
     if (rc == 0) rc = show_stored(node, e);
     if (rc == 0) rc = seal_open(seal, node->data_dir, &sealed, e);

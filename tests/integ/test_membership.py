@@ -121,7 +121,7 @@ def test_join_after_a_crash(group3):
     group = group3
     m4 = membership.new_manager(group, "m4")
     path, _ = membership.create_token(group, "m4")
-    for delay in (0.02, 0.05, 0.1, 0.15, 0.2, 0.4):
+    for delay in (0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4):
         membership.join(m4, path)
         time.sleep(delay)
         m4.kill()

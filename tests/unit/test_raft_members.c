@@ -361,7 +361,7 @@ static void test_only_a_joined_directory_may_have_no_log(void **state)
     struct err e = {0};
     char path[400];
     fixture_elect(f);
-    /* An interrupted join left an empty raft/; the next one goes on. A directory with something in it is refused. */
+    /* An empty raft/ is in nobody's way. */
     assert_int_equal(mkdir(m->dir, 0700), 0);
     (void)snprintf(path, sizeof path, "%s/raft", m->dir);
     assert_int_equal(mkdir(path, 0700), 0);

@@ -79,7 +79,7 @@ static void hello_round_trip(void **state)
 
 static void hostile_hellos_are_refused(void **state)
 {
-    const struct hello bad[] = {{0, "x", 1, 1}, {1, "x", 0, 1}, {1, "x", 2, 1}};
+    const struct hello bad[] = {{0, "x", 1, 1, 0}, {1, "x", 0, 1, 0}, {1, "x", 2, 1, 0}};
     struct err e = {0};
     struct hello back, zero = {0};
     (void)state;
