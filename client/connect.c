@@ -37,6 +37,13 @@ int link_set_tls_dir(struct link *l, const char *dir)
     return TEXT_COPY(l->tls_dir, dir != NULL ? dir : "") ? 0 : -ENAMETOOLONG;
 }
 
+void link_set_tls_files(struct link *l, const struct tls_files *files)
+{
+    tls_close(l->tls);
+    l->tls = NULL;
+    l->tls_files = *files;
+}
+
 bool link_is_open(const struct link *l)
 {
     return l->wire.fd >= 0;
@@ -75,13 +82,15 @@ static void file_in(const struct link *l, const char *name, char to[TLS_PATH_SIZ
 
 static int read_certificates(struct link *l, struct err *e)
 {
-    struct tls_files files = {0};
+    struct tls_files files = l->tls_files;
     if (l->tls != NULL) return 0;
-    file_in(l, "ca.crt", files.ca);
-    file_in(l, "operator.crt", files.cert);
-    file_in(l, "operator.key", files.key);
-    file_in(l, "crl.pem", files.crl);
-    if (access(files.crl, F_OK) != 0) files.crl[0] = '\0';
+    if (files.ca[0] == '\0') {
+        file_in(l, "ca.crt", files.ca);
+        file_in(l, "operator.crt", files.cert);
+        file_in(l, "operator.key", files.key);
+        file_in(l, "crl.pem", files.crl);
+        if (access(files.crl, F_OK) != 0) files.crl[0] = '\0';
+    }
     l->tls = tls_open(&files, e);
     if (l->tls != NULL) return 0;
     (void)err_wrap(e, -EKEYREJECTED, "certificates");
@@ -90,7 +99,7 @@ static int read_certificates(struct link *l, struct err *e)
 
 static int open_tcp(struct link *l, const char *address, struct mono deadline, struct err *e)
 {
-    bool is_local = l->tls_dir[0] == '\0';
+    bool is_local = l->tls_dir[0] == '\0' && l->tls_files.ca[0] == '\0';
     int rv = is_local ? 0 : read_certificates(l, e);
     if (rv != 0) return rv;
     rv = wire_open_tcp(&l->wire, address, is_local, deadline, e);

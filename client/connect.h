@@ -16,6 +16,7 @@ struct link {
     struct frame_reader reader;
     uint64_t request;            /* Number of the last request on this connection. */
     char tls_dir[LINK_DIR_SIZE]; /* "": none. */
+    struct tls_files tls_files;  /* In place of the directory; 'ca' empty: none. */
     struct tls *tls;             /* Opened with the first connection that needs it. */
     bool is_plain_tcp;           /* This connection is neither TLS nor a Unix socket. */
     bool has_answered;           /* Something came on it. */
@@ -26,6 +27,8 @@ void link_init(struct link *l);
 /* From now on TCP uses the files of 'dir': ca.crt, operator.crt, operator.key, and crl.pem if it is there. "" or NULL:
  * none. -ENAMETOOLONG. The files are read with the first connection. */
 int link_set_tls_dir(struct link *l, const char *dir) MUST_CHECK;
+/* The same with files by name, for a manager that calls as itself. Copies them. */
+void link_set_tls_files(struct link *l, const struct tls_files *files);
 bool link_is_open(const struct link *l); /* ... and was not closed by a failure. */
 void link_close(struct link *l);         /* May be opened again. */
 void link_fini(struct link *l);          /* Harmless when repeated. */

@@ -166,6 +166,15 @@ void conn_net_check(struct conn_net *net)
     }
 }
 
+void conn_net_renew(struct conn_net *net)
+{
+    for (struct conn *c = net->list, *next; c != NULL; c = next) {
+        next = c->next;
+        bool is_ours = !c->closing && c->state == CONN_READY && !c->accepted;
+        if (is_ours && c->hooks.old != NULL) c->hooks.old(c->hooks.arg, c);
+    }
+}
+
 /* --- reading ------------------------------------------------------------------------------------------------------ */
 
 static bool is_plain_greeting(const struct conn *conn)

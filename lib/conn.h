@@ -87,6 +87,9 @@ void conn_net_init(struct conn_net *net, struct uv_loop_s *loop, struct tls *tls
  * calls 'old' of those that are too old. For a timer and after tls_reload(). */
 void conn_net_check(struct conn_net *net);
 
+/* Our own certificate is another one: calls 'old' of all that we dialled. */
+void conn_net_renew(struct conn_net *net);
+
 /* Takes over a just accepted stream whose memory came from malloc (uv_tcp_t or uv_pipe_t). 'local': a Unix socket,
  * plaintext, client protocol only. No hook runs before this returns. Copies 'hooks'. NULL when memory is out; the
  * stream is then closed. */

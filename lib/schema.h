@@ -64,7 +64,8 @@ struct schema {
  * sets it; then 'to' is undefined. */
 int schema_read(const struct schema *schema, const struct yaml_file *file, void *to, struct err *e) MUST_CHECK;
 
-/* Prints the struct at 'from' as YAML with all defaults. Empty optional text is left out. */
+/* Prints the struct at 'from' as YAML with all defaults. Empty optional text is left out, and so is a section
+ * that has nothing else. */
 void schema_print(const struct schema *schema, const void *from, FILE *out);
 
 /* The one of 'names' that is most like 'word' (letter case aside), or NULL when none is near. */

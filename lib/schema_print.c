@@ -87,6 +87,16 @@ static void print_list(const struct schema_list *list, const char *from, FILE *o
     }
 }
 
+static bool is_section_left_out(const struct schema *schema, const char *section, const char *from)
+{
+    for (unsigned i = 0; i < schema->keys_n; i++) {
+        const struct schema_key *key = &schema->keys[i];
+
+        if (text_equal(key->section, section) && !is_left_out(key, from)) return false;
+    }
+    return true;
+}
+
 void schema_print(const struct schema *schema, const void *from, FILE *out)
 {
     const char *section = "";
@@ -97,6 +107,7 @@ void schema_print(const struct schema *schema, const void *from, FILE *out)
         if (key->section[0] != '\0') {
             if (text_equal(key->section, section)) continue;
             section = key->section;
+            if (is_section_left_out(schema, section, from)) continue;
             (void)fprintf(out, "%s: ", section);
             print_map(schema->keys, schema->keys_n, section, from, out);
         } else if (!is_left_out(key, from)) {

@@ -183,13 +183,28 @@ static void begin(struct client *client)
  * gets what it needs to join, and nothing else. */
 static bool may_ask(const struct client *client, const struct client_request *request)
 {
-    switch (conn_identity(stream_conn(client->stream))->role) {
+    const struct tls_identity *who = conn_identity(stream_conn(client->stream));
+    switch (who->role) {
     case TLS_NOBODY:
     case TLS_OPERATOR: return true;
-    case TLS_MANAGER: return request->op == CLIENT_VERSION;
+    case TLS_MANAGER:
+        /* The others would never let in whose certificate has not the id of the token. */
+        return request->op == CLIENT_VERSION || (request->op == CLIENT_MEMBER_JOIN && request->number == who->id);
     case TLS_AGENT: return false;
     }
     MUST_NOT_REACH();
+}
+
+static void tell_not_allowed(const struct client *client, struct text *text)
+{
+    const struct tls_identity *who = conn_identity(stream_conn(client->stream));
+    if (who->role == TLS_MANAGER && client->request.op == CLIENT_MEMBER_JOIN) {
+        text_addf(text, "The token is for the id %llu, and the certificate of %s has the id %llu: issue one with "
+                  "`regent pki issue manager %s --id %llu`.", (unsigned long long)client->request.number, who->name,
+                  (unsigned long long)who->id, who->name, (unsigned long long)client->request.number);
+        return;
+    }
+    text_addf(text, "The certificate of %s does not allow this: use that of an operator.", who->name);
 }
 
 static void on_frame(void *arg, struct stream *stream, const struct frame_header *header, const uint8_t *body)
@@ -209,8 +224,7 @@ static void on_frame(void *arg, struct stream *stream, const struct frame_header
     }
     struct client_answer answer = {.code = rc == 0 ? CLIENT_REFUSED : CLIENT_USAGE};
     struct text text = TEXT_ON(answer.text);
-    if (rc == 0) text_addf(&text, "The certificate of %s does not allow this: use that of an operator.",
-                           conn_identity(stream_conn(stream))->name);
+    if (rc == 0) tell_not_allowed(client, &text);
     else text_addf(&text, "the manager does not understand the request (%s): is regent of another version?", e.text);
     send_answer(client, &answer);
 }

@@ -23,6 +23,10 @@ static const struct schema_type type_election = {.kind = SCHEMA_DURATION, .min_m
     X("", "data_dir", config_type_path, data_dir, NULL)                                                               \
     X("", "socket", config_type_socket, socket, "")                                                                   \
     X("", "insecure_loopback", config_type_bool, insecure_loopback, "false")                                          \
+    X("tls", "ca", config_type_path, tls.ca, "")                                                                      \
+    X("tls", "cert", config_type_path, tls.cert, "")                                                                  \
+    X("tls", "key", config_type_path, tls.key, "")                                                                    \
+    X("tls", "crl", config_type_path, tls.crl, "")                                                                    \
     X("log", "level", type_log_level, log_level, "info")                                                              \
     X("log", "journal", config_type_bool, log_journal, "false")                                                       \
     X("raft", "heartbeat", type_heartbeat, heartbeat_ms, "100ms")                                                     \
@@ -64,11 +68,44 @@ static int check_group_size(const struct config *config, const struct yaml_file 
                            config->group_n, config->group_n, config->group_n - 1);
 }
 
+static bool is_wildcard(const char *address)
+{
+    char host[FSM_ADDRESS_SIZE];
+    uint16_t port;
+
+    if (config_split_address(address, host, sizeof host, &port) != 0) return false;
+    return text_equal(host, "0.0.0.0") || text_equal(host, "::");
+}
+
+/* With TLS a node may listen on all its addresses; the others still need one of them. */
+static bool listens_on_own(const struct config *config, const char *own)
+{
+    char host[FSM_ADDRESS_SIZE];
+    uint16_t port, own_port;
+
+    if (config_address_equal(config->listen, own)) return true;
+    if (config->tls.ca[0] == '\0' || !is_wildcard(config->listen)) return false;
+    if (config_split_address(config->listen, host, sizeof host, &port) != 0) return false;
+    return config_split_address(own, host, sizeof host, &own_port) == 0 && port == own_port;
+}
+
+const char *config_own_address(const struct config *config)
+{
+    for (unsigned i = 0; i < config->group_n; i++)
+        if (text_equal(config->group[i].name, config->node)) return config->group[i].address;
+    return config->listen; /* Of a member that joins. */
+}
+
 static int check_own_member(const struct config *config, const struct yaml_file *file, struct err *e)
 {
     const char *names[CONFIG_GROUP_MAX], *near;
     const struct config_member *own = NULL;
 
+    if (config->group_n == 0 && is_wildcard(config->listen)) {
+        return yaml_file_error(e, file->path, config_line_of(file, NULL, "listen"),
+                               "listen is \"%s\", expected the address by which the others reach this manager: "
+                               "there is no group that tells it", config->listen);
+    }
     if (config->group_n == 0) return 0;
     for (unsigned i = 0; i < config->group_n; i++) {
         names[i] = config->group[i].name;
@@ -81,10 +118,29 @@ static int check_own_member(const struct config *config, const struct yaml_file 
                                config->node, near == NULL ? "" : ", did you mean \"", near == NULL ? "" : near,
                                near == NULL ? "" : "\"?");
     }
-    if (config_address_equal(config->listen, own->address)) return 0;
+    if (listens_on_own(config, own->address)) return 0;
     return yaml_file_error(e, file->path, config_line_of(file, NULL, "listen"),
                            "listen is \"%s\", expected the address that group has for node \"%s\": \"%s\"",
                            config->listen, config->node, own->address);
+}
+
+/* All of it or nothing; the list of revoked certificates may be missing. */
+static int check_tls(const struct config *config, const struct yaml_file *file, struct err *e)
+{
+    const struct {
+        const char *key, *value;
+    } needed[] = {{"ca", config->tls.ca}, {"cert", config->tls.cert}, {"key", config->tls.key}};
+
+    if (yaml_node_find(file->root, "tls") == NULL) return 0;
+    for (size_t i = 0; i < ARRAY_LEN(needed); i++) {
+        if (needed[i].value[0] != '\0') continue;
+        return yaml_file_error(e, file->path, config_line_of(file, "tls", needed[i].key),
+                               "key \"tls.%s\" is missing, expected ca, cert and key (and crl, if there is one)",
+                               needed[i].key);
+    }
+    if (!config->insecure_loopback) return 0;
+    return yaml_file_error(e, file->path, config_line_of(file, NULL, "insecure_loopback"),
+                           "insecure_loopback is true beside tls, expected only one of them");
 }
 
 /* Without TLS nobody else may be able to talk to a manager. */
@@ -92,10 +148,12 @@ static int check_plaintext(const struct config *config, const struct yaml_file *
 {
     const struct yaml_node *group = yaml_node_find(file->root, "group");
 
+    if (config->tls.ca[0] != '\0') return 0;
     if (!config->insecure_loopback) {
         return yaml_file_error(e, file->path, config_line_of(file, NULL, "insecure_loopback"),
-                               "insecure_loopback is not true, expected \"insecure_loopback: true\" and loopback "
-                               "addresses: this version has no TLS between managers, so it runs on one host only");
+                               "there is no tls, expected \"tls: {ca: PATH, cert: PATH, key: PATH, crl: PATH}\" "
+                               "(`regent pki` makes the files), or \"insecure_loopback: true\" to try it out on one "
+                               "host");
     }
     if (config->group_n == 0 && !config_address_is_loopback(config->listen)) {
         return yaml_file_error(e, file->path, config_line_of(file, NULL, "listen"),
@@ -133,6 +191,7 @@ int config_read(struct config *config, const char *path, struct err *e)
     if (rv == 0) rv = config_check_unique(&file, "group", e);
     if (rv == 0) rv = check_group_size(config, &file, e);
     if (rv == 0) rv = check_own_member(config, &file, e);
+    if (rv == 0) rv = check_tls(config, &file, e);
     if (rv == 0) rv = check_plaintext(config, &file, e);
     if (rv == 0) rv = check_raft(config, &file, e);
     yaml_file_free(&file);

@@ -7,6 +7,7 @@
 
 #include "fsm/command.h"
 #include "lib/base/err.h"
+#include "lib/tls.h"
 
 enum { CONFIG_GROUP_MAX = 7 };
 
@@ -17,12 +18,13 @@ struct config_member {
 
 struct config {
     char node[FSM_NAME_SIZE];
-    char listen[FSM_ADDRESS_SIZE];  /* host:port */
+    char listen[FSM_ADDRESS_SIZE];  /* host:port; with TLS the host may be 0.0.0.0 or [::] */
     char data_dir[FSM_PATH_SIZE];
     char socket[FSM_PATH_SIZE];     /* Empty: none. */
     unsigned group_n;
     struct config_member group[CONFIG_GROUP_MAX]; /* First members; contains 'node'. */
-    bool insecure_loopback;         /* Plaintext; only with loopback addresses. */
+    struct tls_files tls;           /* Empty 'ca': no TLS. */
+    bool insecure_loopback;         /* Plaintext; only with loopback addresses. Exactly one of the two. */
     char log_level[16];             /* err, warn, info (default), debug */
     bool log_journal;
     uint32_t heartbeat_ms;          /* raft: {heartbeat: 100ms, election: 500ms} */
@@ -31,6 +33,8 @@ struct config {
 
 /* Reads and checks a file. Every error is one line "FILE:LINE: what is wrong, what is expected, did you mean". */
 int config_read(struct config *config, const char *path, struct err *e) MUST_CHECK;
+/* Where the others reach this node: its address in 'group', else where it listens. */
+const char *config_own_address(const struct config *config);
 /* Prints in normal form, with defaults. */
 void config_print(const struct config *config, FILE *out);
 /* Reads a cluster file. Defaults: durability prefer-lossless, detect {probe: 500ms, timeout: 1s}, group "regent". */

@@ -2,6 +2,7 @@
 #include "manager/listen.h"
 
 #include <errno.h>
+#include <netdb.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -159,6 +160,20 @@ static int open_tcp(uv_tcp_t *tcp, const struct sockaddr *to)
     return rc;
 }
 
+/* The first address of a name; once, at the start. */
+static bool look_up(const char *host, uint16_t port, struct sockaddr_storage *to)
+{
+    const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};
+    struct addrinfo *found;
+    if (getaddrinfo(host, NULL, &hints, &found) != 0) return false;
+    bool good = found->ai_addrlen <= sizeof *to && (found->ai_family == AF_INET || found->ai_family == AF_INET6);
+    if (good) memcpy(to, found->ai_addr, found->ai_addrlen);
+    if (to->ss_family == AF_INET6) ((struct sockaddr_in6 *)to)->sin6_port = htons(port);
+    else ((struct sockaddr_in *)to)->sin_port = htons(port);
+    freeaddrinfo(found);
+    return good;
+}
+
 static int bind_tcp(struct listen *l, const char *address, struct err *e)
 {
     char host[256];
@@ -167,8 +182,9 @@ static int bind_tcp(struct listen *l, const char *address, struct err *e)
     if (address_split(address, host, sizeof host, &port) != 0)
         return err_set(e, -EINVAL, "listen address '%s' is not host:port", address);
     if (uv_ip4_addr(host, port, (struct sockaddr_in *)&to) != 0 &&
-        uv_ip6_addr(host, port, (struct sockaddr_in6 *)&to) != 0)
-        return err_set(e, -EINVAL, "listen address '%s' needs a numeric IP address, as 127.0.0.1:7401", address);
+        uv_ip6_addr(host, port, (struct sockaddr_in6 *)&to) != 0 && !look_up(host, port, &to))
+        return err_set(e, -EINVAL, "listen address '%s': the host has no address here (DNS, /etc/hosts); 0.0.0.0 and "
+                       "[::] are all addresses of this host", address);
     int rc = open_tcp(&l->tcp, (struct sockaddr *)&to);
     if (rc == -EADDRINUSE)
         return err_set(e, rc, "listen address %s is taken by another process: stop it (ss -ltnp shows it) or give this"

@@ -142,6 +142,7 @@ void shell_stop(struct shell *s)
     uv_close((uv_handle_t *)&s->timer, last_closed);
     uv_close((uv_handle_t *)&s->sigint, last_closed);
     uv_close((uv_handle_t *)&s->sigterm, last_closed);
+    shell_tls_stop(s);
 }
 
 static void on_signal(uv_signal_t *handle, int number)
@@ -166,6 +167,7 @@ static void init_handles(struct shell *s)
     uv_check_start(&s->check, on_check);
     uv_signal_start(&s->sigint, on_signal, SIGINT);
     uv_signal_start(&s->sigterm, on_signal, SIGTERM);
+    shell_tls_init(s);
 }
 
 /* A first member's id is its place in 'group'; later the data directory tells it. */
@@ -181,7 +183,7 @@ static void fill_node_config(const struct config *config, struct raft_node_confi
     memset(out, 0, sizeof *out);
     out->data_dir = config->data_dir;
     out->id = place_in_group(config);
-    TEXT_COPY(out->address, config->listen);
+    TEXT_COPY(out->address, config_own_address(config));
     out->heartbeat_ms = config->heartbeat_ms;
     out->election_timeout_ms = config->election_ms;
     out->snapshot_threshold = 1024;
@@ -231,13 +233,14 @@ static int start_all(struct shell *s, struct err *e)
     struct consensus_hooks hooks = {s, shell_applied, shell_woken, shell_fatal};
     fill_node_config(s->config, &node);
     node.net = &s->net;
-    conn_net_init(&s->net, &s->loop, NULL);
+    int rc = shell_tls_open(s, e);
+    if (rc != 0) return rc;
     s->listen = listen_start(&s->net, s->config->listen, s->config->socket, e);
     if (!s->listen) return e->code;
     if (identify(s, &node, e) != 0) return e->code;
     s->consensus = consensus_start(&s->loop, &node, &hooks, e);
     if (!s->consensus) return e->code;
-    int rc = start_modules(s, e);
+    rc = start_modules(s, e);
     return rc == 0 ? listen_open(s->listen, shell_accept, s, e) : rc;
 }
 
@@ -250,6 +253,7 @@ static void free_all(struct shell *s)
     members_free(s->members);
     upgrade_free(s->upgrade);
     consensus_free(s->consensus);
+    tls_close(s->net.tls);
 }
 
 int shell_run(const struct config *config, struct err *e)

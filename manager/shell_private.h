@@ -1,4 +1,4 @@
-/* What shell.c and shell_ports.c share. Not for others. */
+/* What shell.c, shell_ports.c and shell_tls.c share. Not for others. */
 #ifndef REGENT_MANAGER_SHELL_PRIVATE_H
 #define REGENT_MANAGER_SHELL_PRIVATE_H
 
@@ -21,10 +21,12 @@ struct shell {
     uv_idle_t idle;
     uv_check_t check;
     uv_timer_t timer, last_resort;
-    uv_signal_t sigint, sigterm;
+    uv_signal_t sigint, sigterm, sighup;
+    uv_timer_t tls_timer;
+    unsigned tls_looks;
     const struct config *config;
     struct ports ports;
-    struct conn_net net;
+    struct conn_net net; /* Owns its 'tls'. */
     struct listen *listen;
     struct consensus *consensus;
     struct sessions *sessions;
@@ -57,6 +59,11 @@ void shell_status(struct shell *s, struct raft_node_status *status);
 
 /* The leader looks whether the group can go on to a higher version. */
 void shell_upgrade(struct shell *s, const struct raft_node_status *status);
+
+/* Certificates (shell_tls.c): handles, which need no files; the files, and looking at them; closing the handles. */
+void shell_tls_init(struct shell *s);
+int shell_tls_open(struct shell *s, struct err *e) MUST_CHECK;
+void shell_tls_stop(struct shell *s);
 
 /* Hooks of the modules. */
 const struct fsm_state *shell_state(void *arg);

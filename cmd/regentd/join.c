@@ -97,6 +97,7 @@ static int ask(const struct config *config, const struct join_options *options, 
     int rc = own_nonce(config->data_dir, r.member.nonce, e);
     if (rc == 0) rc = asker_init(&k, options->addresses, e);
     if (rc != 0) return rc;
+    if (config->tls.ca[0] != '\0') link_set_tls_files(&k.link, &config->tls);
     k.patience_ms = PATIENCE_MS;
     k.dead_ms = PATIENCE_MS;
     enum client_code code = asker_ask(&k, &r, false, &a);

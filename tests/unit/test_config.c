@@ -255,6 +255,27 @@ static void defaults_of_a_manager(void **state)
     reread_config(&c);
 }
 
+static void tls_takes_any_address_and_a_listener_for_all(void **state)
+{
+    struct config c;
+
+    (void)state;
+    read_config_text(&c, "node: m1\nlisten: \"[::]:7401\"\ndata_dir: /d\n"
+                         "tls: {ca: /t/ca.crt, cert: /t/m1.crt, key: /t/m1.key}\n"
+                         "group: [{name: m1, address: m1.example:7401}]\n");
+    assert_string_equal(c.tls.ca, "/t/ca.crt");
+    assert_string_equal(c.tls.key, "/t/m1.key");
+    assert_string_equal(c.tls.crl, "");
+    assert_string_equal(config_own_address(&c), "m1.example:7401");
+    assert_false(c.insecure_loopback);
+    reread_config(&c);
+    read_config_text(&c, "node: m1\nlisten: 0.0.0.0:7401\ndata_dir: /d\n"
+                         "tls: {ca: /t/ca.crt, cert: /t/m1.crt, key: /t/m1.key, crl: /t/crl.pem}\n"
+                         "group: [{name: m1, address: 10.1.2.3:7401}]\n");
+    assert_string_equal(c.tls.crl, "/t/crl.pem");
+    reread_config(&c);
+}
+
 static void odd_values_are_kept_by_the_normal_form(void **state)
 {
     struct config c;
@@ -408,6 +429,7 @@ int main(void)
         cmocka_unit_test(long_paths_keep_the_message),
         cmocka_unit_test(the_examples_are_right),
         cmocka_unit_test(defaults_of_a_manager),
+        cmocka_unit_test(tls_takes_any_address_and_a_listener_for_all),
         cmocka_unit_test(odd_values_are_kept_by_the_normal_form),
         cmocka_unit_test(a_path_may_end_in_a_colon),
         cmocka_unit_test(groups_of_1_3_5_and_7_are_accepted),
