@@ -159,7 +159,8 @@ def report(stage):
 
 def write_env(stage):
     live = stage.group.running()
-    lines = [f"REGENT_CONNECT={live[0].address}", f"DEMO_PID={os.getpid()}"]
+    tls_dir = stage.group.pki.tls_dir() if stage.group.pki else ""
+    lines = [f"REGENT_CONNECT={live[0].address}", f"REGENT_TLS_DIR={tls_dir}", f"DEMO_PID={os.getpid()}"]
     for m in stage.group.managers:
         lines += [f"{m.name.upper()}_ADDRESS={m.address}", f"{m.name.upper()}_PID={m.process.pid}"]
     for s in stage.cluster.servers:
@@ -168,7 +169,7 @@ def write_env(stage):
     path = stage.scene.write("env", "\n".join(lines) + "\n")
     build = os.path.relpath(os.environ.get("REGENT_BUILD") or "build")
     print(f"\nIt runs on, in {stage.scene.dir}. To talk to it:\n"
-          f"  . {path}; export REGENT_CONNECT\n"
+          f"  . {path}; export REGENT_CONNECT REGENT_TLS_DIR\n"
           f"  {build}/regent status\n"
           f"  {build}/regent explain {stage.cluster.name}\n"
           f"  mariadb --no-defaults -uroot -S {stage.cluster.backup.socket}\n"

@@ -8,6 +8,7 @@ import pytest
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(ROOT, "tests", "lib"))
 
+import managers  # noqa: E402
 import namespaces  # noqa: E402
 import servers  # noqa: E402
 from faults import Stage  # noqa: E402
@@ -23,8 +24,9 @@ def pytest_configure():
 
 
 @pytest.fixture(scope="session", autouse=True)
-def template():
+def template(tmp_path_factory):
     servers.template()
+    managers.made_pki = str(tmp_path_factory.mktemp("regent") / "pki")
 
 
 @pytest.fixture

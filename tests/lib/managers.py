@@ -1,14 +1,35 @@
-"""A group of regentd processes and the questions that tests ask them through `regent`."""
+"""A group of regentd processes and the questions that tests ask them through `regent`.
+
+They talk over mutual TLS, with certificates of a CA in the scene (group.pki). REGENT_TEST_PLAINTEXT=1, or
+Group(tls=False): in the clear.
+"""
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
 
+from pki import Pki
 from scene import Failure, binary, tail, wait_for
 
 # What a sanitizer finds ends the process at once, so that the test sees it; leaks are looked for at a clean exit.
 _SANITIZERS = {"ASAN_OPTIONS": "abort_on_error=1:detect_leaks=1", "UBSAN_OPTIONS": "print_stacktrace=1"}
+
+
+made_pki = None  # A path where many scenes find the certificates of a group; the first one puts them there.
+
+
+def pki_of(scene):
+    """The CA of the scene."""
+    if getattr(scene, "pki", None) is None:
+        made = made_pki if made_pki and os.path.isdir(made_pki) else None
+        scene.pki = Pki(scene, made=made)
+        if not made:
+            scene.pki.issue_group()
+        if made_pki and not made:
+            shutil.copytree(scene.pki.dir, made_pki)
+    return scene.pki
 
 
 class Manager:
@@ -24,9 +45,13 @@ class Manager:
         self.process = None
         self.config = self.scene.path(name + ".yaml")
 
+    def security(self):
+        """Keys of regentd.yaml."""
+        return {"tls": self.group.pki.tls(self.name)} if self.group.pki else {"insecure_loopback": "true"}
+
     def write_config(self, **other):
         keys = {"node": self.name, "listen": self.address, "data_dir": self.data_dir, "socket": self.socket,
-                "insecure_loopback": "true", **other}
+                **self.security(), **other}
         members = ", ".join(f"{{name: {m.name}, address: '{m.address}'}}" for m in self.group.managers)
         text = "".join(f"{key}: {value}\n" for key, value in keys.items() if value is not None)
         self.scene.write(self.name + ".yaml", text + f"group: [{members}]\n")
@@ -73,12 +98,17 @@ class Manager:
 class Group:
     """Three managers on loopback. 'cells': index -> (host, netns fd) of managers that live in another namespace."""
 
-    def __init__(self, scene, host="127.0.0.1", cells=None, managers_n=3):
+    def __init__(self, scene, host="127.0.0.1", cells=None, managers_n=3, tls=None):
         self.scene = scene
+        if tls is None:
+            tls = os.environ.get("REGENT_TEST_PLAINTEXT") != "1"
+        self.pki = pki_of(scene) if tls else None
         self.managers = []
         for i in range(managers_n):
             place = (cells or {}).get(i, (host, None))
             self.managers.append(Manager(self, f"m{i + 1}", *place))
+            if tls and not self.pki.has(f"m{i + 1}"):
+                self.pki.issue("manager", f"m{i + 1}", "--id", str(i + 1))
         for manager in self.managers:
             manager.write_config()
 
@@ -95,12 +125,16 @@ class Group:
     def running(self):
         return [m for m in self.managers if m.is_running()]
 
+    def environment(self):
+        """What `regent` needs to talk to this group."""
+        return {**_SANITIZERS, **({"REGENT_TLS_DIR": self.pki.tls_dir()} if self.pki else {})}
+
     def regent(self, *arguments, manager=None, seconds=15, check=True):
         """Runs `regent` against a manager (any running one). Returns (exit code, stdout, stderr); with 'check' a code
         other than 0 fails."""
         manager = manager or self.running()[0]
         done = subprocess.run([binary("regent"), "--connect", manager.address, *arguments], capture_output=True,
-                              text=True, timeout=seconds, env={**os.environ, **_SANITIZERS},
+                              text=True, timeout=seconds, env={**os.environ, **self.environment()},
                               preexec_fn=_enter(manager.netns))
         if check and done.returncode != 0:
             raise Failure(f"regent {' '.join(arguments)} at {manager.name}: exit {done.returncode}\n"
@@ -192,8 +226,8 @@ class Follow:
         self._manager = manager
         with open(self._path, "wb") as out:
             self._child = self.scene.spawn("events", [binary("regent"), "--connect", manager.address, "--json",
-                                                      "events", "--follow"], stdout=out, env=_SANITIZERS,
-                                           netns=manager.netns)
+                                                      "events", "--follow"], stdout=out,
+                                           env=self.group.environment(), netns=manager.netns)
         self._started = time.monotonic()
 
     def take(self):

@@ -5,7 +5,7 @@ import subprocess
 import threading
 import time
 
-from managers import _SANITIZERS, Manager
+from managers import Manager
 from scene import Failure, binary, tail, wait_for
 
 
@@ -13,15 +13,26 @@ def new_manager(group, name):
     """A manager with a configuration that knows no group, not started."""
     manager = Manager(group, name)
     group.managers.append(manager)
-    manager.scene.write(name + ".yaml", f"node: {name}\nlisten: {manager.address}\ndata_dir: {manager.data_dir}\n"
-                        f"socket: {manager.socket}\ninsecure_loopback: true\n")
+    keys = {"node": name, "listen": manager.address, "data_dir": manager.data_dir, "socket": manager.socket,
+            **manager.security()}
+    manager.scene.write(name + ".yaml", "".join(f"{key}: {value}\n" for key, value in keys.items()))
     return manager
+
+
+def certify(group, name, number):
+    """A certificate with the id of the token; one with another id is revoked."""
+    if not group.pki or group.pki.id_of(name) == number:
+        return
+    if group.pki.id_of(name) is not None:
+        group.pki.revoke(name)
+    group.pki.issue("manager", name, "--id", str(number))
 
 
 def create_token(group, name, *options):
     """Runs `regent token create`; returns (path of the token file, what --json says)."""
     _, out, _ = group.regent("--json", "token", "create", name, *options)
     answer = json.loads(out)
+    certify(group, name, answer["id"])
     return write_token(group, name, answer["token"]), answer
 
 
@@ -37,7 +48,7 @@ def join(manager, token_path, *options, address=None):
     address = address or manager.group.running()[0].address
     manager.process = manager.scene.spawn(
         manager.name, [binary("regentd"), "--config", manager.config, "--join", address, "--token-file", token_path,
-                       *options], env=_SANITIZERS, netns=manager.netns)
+                       *options], env=manager.group.environment(), netns=manager.netns)
 
 
 def join_fails(manager, token_path, *options, address=None, seconds=30):
@@ -105,7 +116,7 @@ class Load:
             text = f"load-{n}"
             addresses = ",".join(m.address for m in self._group.running())
             done = subprocess.run([binary("regent"), "--connect", addresses, "note", text], capture_output=True,
-                                  text=True, env={**os.environ, **_SANITIZERS}, check=False)
+                                  text=True, env={**os.environ, **self._group.environment()}, check=False)
             if done.returncode == 0:
                 self.acknowledged.append(text)
             elif done.returncode == 4:
