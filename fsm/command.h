@@ -53,6 +53,9 @@ enum fsm_command_kind {
     CMD_TOKEN = 10,      /* Reserves an id for a member to come. */
     CMD_VERSION = 11,    /* Raises the active version: fsm/version.h. */
     CMD_DIGEST = 12,     /* What a majority's states are like at an index: manager/agreement.h. */
+#ifdef REGENT_NEXT_VERSION
+    CMD_LABEL = 127,     /* Gives the group a label. */
+#endif
 };
 
 struct fsm_cluster_spec { /* What a cluster file says. */
@@ -220,11 +223,16 @@ struct fsm_command {
         struct fsm_cmd_token token;
         struct fsm_cmd_version version;
         struct fsm_cmd_digest digest;
+#ifdef REGENT_NEXT_VERSION
+        char label[FSM_NAME_SIZE];
+#endif
     } u;
 };
 
 /* The first version that has the command's kind and all of its fields; 0 for a kind that this program does not know. */
 uint32_t fsm_command_needs(const struct fsm_command *command);
+/* The first version that has the kind; 0: this program does not know it. */
+uint32_t fsm_kind_needs(uint32_t kind);
 
 struct fsm_result {
     enum fsm_code code;

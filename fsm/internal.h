@@ -109,6 +109,9 @@ enum fsm_code fsm_version_check(struct fsm_apply *a);
 /* --- one a command --- */
 enum fsm_code fsm_apply_cluster_set(struct fsm_apply *a);
 enum fsm_code fsm_apply_version(struct fsm_apply *a);
+#ifdef REGENT_NEXT_VERSION
+enum fsm_code fsm_apply_label(struct fsm_apply *a);
+#endif
 enum fsm_code fsm_apply_server_state(struct fsm_apply *a);
 enum fsm_code fsm_apply_plan_begin(struct fsm_apply *a);
 enum fsm_code fsm_apply_plan_step(struct fsm_apply *a);

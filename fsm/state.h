@@ -272,6 +272,9 @@ struct fsm_state {
     struct fsm_member members[FSM_MEMBERS_MAX]; /* By id. */
     uint8_t tokens_n;
     struct fsm_token tokens[FSM_TOKENS_MAX]; /* By id. */
+#ifdef REGENT_NEXT_VERSION
+    char label[FSM_NAME_SIZE]; /* Empty below version 2. */
+#endif
 };
 
 /* Finders; NULL or FSM_SERVER_NONE when there is none. The pointers live as long as 'state'. */

@@ -4,9 +4,9 @@
 #include "fsm/apply.h"
 #include "fsm/internal.h"
 
-uint32_t fsm_command_needs(const struct fsm_command *command)
+uint32_t fsm_kind_needs(uint32_t kind)
 {
-    switch (command->kind) {
+    switch ((enum fsm_command_kind)kind) {
     case CMD_CLUSTER_SET:
     case CMD_SERVER_STATE:
     case CMD_PLAN_BEGIN:
@@ -19,9 +19,17 @@ uint32_t fsm_command_needs(const struct fsm_command *command)
     case CMD_TOKEN:
     case CMD_VERSION:
     case CMD_DIGEST: return 1;
+#ifdef REGENT_NEXT_VERSION
+    case CMD_LABEL: return 2;
+#endif
     case CMD_NONE: break;
     }
     return 0;
+}
+
+uint32_t fsm_command_needs(const struct fsm_command *command)
+{
+    return fsm_kind_needs((uint32_t)command->kind); /* No field was added to a known kind so far. */
 }
 
 static uint32_t declared_version(const struct fsm_command *command)
@@ -68,3 +76,12 @@ enum fsm_code fsm_apply_version(struct fsm_apply *a)
     fsm_event_add(a, &(struct fsm_note){NULL, "version.raised", buffer, ""});
     return FSM_OK;
 }
+
+#ifdef REGENT_NEXT_VERSION
+enum fsm_code fsm_apply_label(struct fsm_apply *a)
+{
+    FSM_TEXT_SET(a->state->label, a->command->u.label);
+    fsm_event_add(a, &(struct fsm_note){NULL, "label", a->command->u.label, ""});
+    return FSM_OK;
+}
+#endif

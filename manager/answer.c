@@ -266,7 +266,11 @@ static enum answer_kind answer_declaration(const struct answer_world *w, const s
 
 static enum answer_kind answer_version(const struct answer_world *w, struct client_answer *a)
 {
-    attach(a, report_versions(w->node));
+    json_t *json = report_versions(w->node);
+#ifdef REGENT_NEXT_VERSION
+    MUST(json_object_set_new(json, "label", json_string(w->state->label)) == 0);
+#endif
+    attach(a, json);
     return ANSWER_NOW;
 }
 
@@ -363,6 +367,13 @@ static enum answer_kind answer_note(const struct answer_world *w, const struct c
     TEXT_COPY(command->u.event.cluster, r->cluster);
     TEXT_COPY(command->u.event.kind, "note");
     TEXT_COPY(command->u.event.text, r->text);
+#ifdef REGENT_NEXT_VERSION
+    if (strncmp(r->text, "label=", 6) == 0) { /* The command line is that of today. */
+        memset(command, 0, sizeof(*command));
+        command->kind = CMD_LABEL;
+        TEXT_COPY(command->u.label, r->text + 6);
+    }
+#endif
     return ANSWER_PROPOSE;
 }
 

@@ -243,6 +243,16 @@ static int encode_digest(command_message *m, const struct fsm_cmd_digest *c, voi
     m->digest = &body;
     return fields_pack(&m->base, data, size);
 }
+#ifdef REGENT_NEXT_VERSION
+static int encode_label(command_message *m, const char *label, void **data, size_t *size)
+{
+    Regent__Command__Label body = REGENT__COMMAND__LABEL__INIT;
+
+    body.label = fields_bytes(label);
+    m->label = &body;
+    return fields_pack(&m->base, data, size);
+}
+#endif
 
 int proto_command_encode(const struct fsm_command *command, void **data, size_t *size)
 {
@@ -267,6 +277,9 @@ int proto_command_encode(const struct fsm_command *command, void **data, size_t 
     case CMD_TOKEN: return encode_token(&m, &command->u.token, data, size);
     case CMD_VERSION: return encode_version(&m, &command->u.version, data, size);
     case CMD_DIGEST: return encode_digest(&m, &command->u.digest, data, size);
+#ifdef REGENT_NEXT_VERSION
+    case CMD_LABEL: return encode_label(&m, command->u.label, data, size);
+#endif
     case CMD_NONE: break;
     }
     return fields_pack(&m.base, data, size);
@@ -448,12 +461,15 @@ static const ProtobufCMessage *find_body(struct fields *f, const command_message
         [CMD_TOKEN] = (const ProtobufCMessage *)m->token,
         [CMD_VERSION] = (const ProtobufCMessage *)m->version,
         [CMD_DIGEST] = (const ProtobufCMessage *)m->digest,
+#ifdef REGENT_NEXT_VERSION
+        [CMD_LABEL] = (const ProtobufCMessage *)m->label,
+#endif
     };
 
     for (uint32_t i = 0; i < ARRAY_LEN(parts); i++) {
         if (parts[i] != NULL && i != m->kind) fields_fail(f, -EPROTO, "a part", "is of another kind");
     }
-    if (m->kind >= ARRAY_LEN(parts) || m->kind == CMD_NONE) {
+    if (fsm_kind_needs(m->kind) == 0 || m->kind >= ARRAY_LEN(parts)) {
         fields_fail(f, -ENOTSUP, "the kind", "is not known to this version");
         return NULL;
     }
@@ -488,6 +504,9 @@ static void decode_body(struct fields *f, const command_message *m, struct fsm_c
         command->u.digest.index = m->digest->index;
         FIELDS_RAW(f, m->digest->digest, command->u.digest.digest);
         return;
+#ifdef REGENT_NEXT_VERSION
+    case CMD_LABEL: FIELDS_TEXT(f, m->label->label, command->u.label); return;
+#endif
     case CMD_NONE: break;
     }
     MUST_NOT_REACH();

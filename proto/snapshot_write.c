@@ -20,6 +20,9 @@ static int write_head(const struct writer *w)
     m.dedup_n = w->state->dedup_n;
     m.dedup_floor = w->state->dedup_floor;
     m.version_since = w->state->version_since;
+#ifdef REGENT_NEXT_VERSION
+    m.label = fields_bytes(w->state->label);
+#endif
     record.head = &m;
     return w->add(w->arg, &record);
 }

@@ -43,6 +43,7 @@ class Manager:
         self.data_dir = self.scene.path(name)
         self.socket = self.scene.path(name + ".sock")
         self.process = None
+        self.program = "regentd"  # In the build directory.
         self.config = self.scene.path(name + ".yaml")
 
     def security(self):
@@ -63,7 +64,7 @@ class Manager:
 
     def run(self, *options, seconds=15):
         """Runs regentd until it ends by itself; returns exit code and output. Fails when it keeps running."""
-        child = self.scene.spawn(self.name + "-once", [binary("regentd"), *options, "--config", self.config],
+        child = self.scene.spawn(self.name + "-once", [binary(self.program), *options, "--config", self.config],
                                  env=_SANITIZERS, netns=self.netns)
         try:
             child.wait(seconds)
@@ -78,7 +79,7 @@ class Manager:
         return child.returncode, output
 
     def start(self):
-        self.process = self.scene.spawn(self.name, [binary("regentd"), "--config", self.config], env=_SANITIZERS,
+        self.process = self.scene.spawn(self.name, [binary(self.program), "--config", self.config], env=_SANITIZERS,
                                         netns=self.netns)
 
     def is_running(self):
