@@ -178,6 +178,7 @@ static void on_exit_event(void *arg)
 static void on_term(void *arg)
 {
     struct mysqld *m = arg;
+    sim_listen(m->sim, m->node, NULL, NULL);
     for (struct session *s = m->sessions, *next; s; s = next) {
         next = s->next;
         if (!s->dump) session_kill(s, KILL_SESSION);

@@ -133,10 +133,10 @@ static bool is_released(struct mysqld *m, struct committer *c)
     if (m->source_flag && cs->is_on && cs->acked_n > c->index) {
         cs->yes_tx++;
     } else if (!m->source_flag && !c->has_waited) {
-        /* Semi-sync is off: nothing is counted. */
+        c->is_false = cs->is_waiting; /* Semi-sync is off: nothing is counted. */
     } else if (!m->source_flag || !cs->is_on || is_killed || is_alone) {
         cs->no_tx++;
-        c->is_false = c->has_waited;
+        c->is_false = cs->is_waiting || is_killed;
     } else {
         c->has_waited = true;
         return false;
@@ -178,6 +178,18 @@ void commit_look(struct mysqld *m)
     struct commits *cs = &m->commits;
     if (m->source_flag && !cs->is_on && cs->acked_n >= m->log.published_n) cs->is_on = true;
     if (cs->waiting.first) advance(m);
+}
+
+static void on_look(void *arg)
+{
+    struct mysqld *m = arg;
+    m->commits.look = 0;
+    commit_look(m);
+}
+
+void commit_look_soon(struct mysqld *m)
+{
+    if (m->commits.look == 0) m->commits.look = sim_after(m->sim, m->node, work_us(m, 20, 300), on_look, m);
 }
 
 void commit_enable(struct mysqld *m, bool on)
@@ -256,7 +268,11 @@ void read_only_look(struct mysqld *m)
 
 void read_only_abandon(struct session *s)
 {
-    if (s->m->read_only_waiter != s) return;
-    s->m->read_only_waiter = NULL;
-    wake_all(s->m, WAIT_WRITE);
+    struct mysqld *m = s->m;
+    if (m->read_only_waiter != s) return;
+    m->read_only_waiter = NULL;
+    for (struct session *other = m->sessions; other; other = other->next)
+        if (other != s && other->wait == WAIT_READ_ONLY) m->read_only_waiter = other;
+    if (m->read_only_waiter) read_only_look(m);
+    else wake_all(m, WAIT_WRITE);
 }

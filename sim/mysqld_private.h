@@ -233,7 +233,7 @@ struct commits {
     struct group queue, logged, waiting;
     bool is_syncing, is_synced; /* Of 'logged': fsync runs; is done. */
     unsigned active_n;          /* Statements in the way of read_only. */
-    sim_event event, timeout;
+    sim_event event, timeout, look;
     /* Semi-sync. */
     bool is_on;
     bool is_waiting;            /* The leader of 'waiting' waits for an ack. */
@@ -247,6 +247,8 @@ void commit_begin(struct mysqld *m, struct session *s, const struct mysqld_trx *
 void commit_begin_applied(struct mysqld *m, const struct mysqld_trx *t);
 /* An ack came, a waiter was killed, semi-sync was switched, the number of clients changed. */
 void commit_look(struct mysqld *m);
+/* The same when the threads that were woken get to it: another waiter may be killed before. */
+void commit_look_soon(struct mysqld *m);
 void commit_enable(struct mysqld *m, bool on);
 void commit_free(struct mysqld *m);
 unsigned commit_waiting_n(const struct mysqld *m);

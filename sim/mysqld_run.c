@@ -383,6 +383,7 @@ static enum outcome perform_signal(struct session *s)
 
 static enum outcome perform_kill(struct session *s, enum kill kill)
 {
+    if (!is_due(s, work_us(s->m, 5, 60))) return WAITS;
     uint64_t id = pop_number(&s->frame);
     struct session *other = session_find(s->m, id);
     if (!other) return fail(s, 1094, "Unknown thread id");

@@ -71,7 +71,7 @@ void session_kill(struct session *s, enum kill kill)
         else if (s->event == 0) s->event = sim_after(m->sim, m->node, work_us(m, 20, 200), end_event, s);
         return;
     }
-    if (s->wait == WAIT_COMMIT) commit_look(m);
+    if (s->wait == WAIT_COMMIT) commit_look_soon(m);
     if (s->wait == WAIT_LOCK || s->wait == WAIT_READ_ONLY || s->wait == WAIT_WRITE) session_wake(s);
 }
 

@@ -572,6 +572,36 @@ static void test_false_ok_is_told(void **state)
     session_end(&app);
 }
 
+/* FACTS.md SS-6: who is in the group of a leader that is killed gets an OK that nobody acknowledged. */
+static void test_killed_leader_tells_its_group_ok(void **state)
+{
+    (void)state;
+    static struct session apps[4];
+
+    false_oks = oks = 0;
+    mysqld_on_ok(DB1->m, on_ok, NULL);
+    freeze(DB2);
+    for (unsigned i = 0; i < ARRAY_LEN(apps); i++) {
+        char sql[64];
+        snprintf(sql, sizeof(sql), "INSERT INTO t.t VALUES (%u)", 700 + i);
+        assert_true(session_begin(&apps[i], DB1, WIRE_USER_CLIENT));
+        session_send(&apps[i], sql);
+        run_us(20 * SIM_MS);
+    }
+    /* The first waits, the second is written behind it, the others are one group once that moves up. */
+    for (unsigned i = 0; i < 3; i++) {
+        const char *id = rig_sql(DB1, "SELECT MAX(ID) FROM information_schema.PROCESSLIST WHERE STATE ="
+                                      " 'Waiting for semi-sync ACK from slave'");
+        rig_sql(DB1, "KILL CONNECTION %s", id);
+        run_us(100 * SIM_MS);
+        assert_int_equal(session_read(&apps[i], SIM_S)->status, DB_LOST);
+    }
+    assert_int_equal(session_read(&apps[3], SIM_S)->status, DB_OK);
+    assert_int_equal(oks, 0);
+    assert_int_equal(false_oks, 1);
+    for (unsigned i = 0; i < ARRAY_LEN(apps); i++) session_end(&apps[i]);
+}
+
 /* Same seed, same bytes. */
 static void test_same_seed_same_run(void **state)
 {
@@ -613,6 +643,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(test_acker_loses_power, rig_start_enrolled, rig_stop),
         cmocka_unit_test_setup_teardown(test_master_loses_power, rig_start_enrolled, rig_stop),
         cmocka_unit_test_setup_teardown(test_false_ok_is_told, rig_start_enrolled, rig_stop),
+        cmocka_unit_test_setup_teardown(test_killed_leader_tells_its_group_ok, rig_start_enrolled, rig_stop),
         cmocka_unit_test(test_same_seed_same_run),
     };
 
