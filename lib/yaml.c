@@ -73,28 +73,29 @@ static bool key_is_next(struct builder *b)
     return b->depth > 0 && top(b)->kind == YAML_KIND_MAP && b->key == NULL;
 }
 
-/* A new node below the container on top, with the key that waits; or the root. Returns 0 or -EINVAL. */
-static int add_node(struct builder *b, enum yaml_kind kind, unsigned line, struct yaml_node **added)
+/* A new node below the container on top, with the key that waits; or the root. NULL, and said, when there are too many.
+ */
+static struct yaml_node *add_node(struct builder *b, enum yaml_kind kind, unsigned line)
 {
     struct yaml_file *file = b->file;
     struct yaml_node *parent = top(b), *node;
 
     if (file->nodes_n == YAML_NODES_MAX) {
-        return FAIL(b, line, "too many values, expected at most %d", YAML_NODES_MAX);
+        (void)FAIL(b, line, "too many values, expected at most %d", YAML_NODES_MAX);
+        return NULL;
     }
     node = &file->nodes[file->nodes_n++];
     *node = (struct yaml_node){.kind = kind, .line = line, .key = b->key, .key_line = b->key_line};
     b->key = NULL;
-    *added = node;
     if (parent == NULL) {
         file->root = node;
-        return 0;
+        return node;
     }
     if (parent->last != NULL) parent->last->next = node;
     else parent->first = node;
     parent->last = node;
     parent->children_n++;
-    return 0;
+    return node;
 }
 
 static int take_key(struct builder *b, char *key, unsigned line)
@@ -112,16 +113,15 @@ static int add_scalar(struct builder *b, const yaml_event_t *event, unsigned lin
     const char *value = (const char *)event->data.scalar.value;
     struct yaml_node *node;
     char *copy;
-    int rv;
 
     if (strlen(value) != event->data.scalar.length) return FAIL(b, line, "a NUL character, expected text");
     copy = strdup(value);
     if (copy == NULL) return err_errno(b->e, -ENOMEM, "read %s", b->file->path);
     if (key_is_next(b)) return take_key(b, copy, line);
-    rv = add_node(b, YAML_KIND_TEXT, line, &node);
-    if (rv != 0) {
+    node = add_node(b, YAML_KIND_TEXT, line);
+    if (node == NULL) {
         free(copy);
-        return rv;
+        return -EINVAL;
     }
     node->text = copy;
     return 0;
@@ -130,15 +130,15 @@ static int add_scalar(struct builder *b, const yaml_event_t *event, unsigned lin
 static int open_container(struct builder *b, enum yaml_kind kind, unsigned line)
 {
     struct yaml_node *node;
-    int rv;
 
     if (key_is_next(b)) return FAIL(b, line, "a map or list as a key, expected a key that is plain text");
     if (b->depth == YAML_DEPTH_MAX) {
         return FAIL(b, line, "nested too deeply, expected at most %d levels", YAML_DEPTH_MAX);
     }
-    rv = add_node(b, kind, line, &node);
-    if (rv == 0) b->stack[b->depth++] = node;
-    return rv;
+    node = add_node(b, kind, line);
+    if (node == NULL) return -EINVAL;
+    b->stack[b->depth++] = node;
+    return 0;
 }
 
 static bool is_decorated(const yaml_event_t *event)

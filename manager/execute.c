@@ -224,9 +224,8 @@ static void answered(void *arg, const struct db_result *result)
         wake_now(s->owner);
         return;
     }
-    if (result->status != DB_OK && result->status != DB_ERROR) {
-        seat_lost(s, result);
-    } else if (result->status == DB_ERROR && result->session_lost) {
+    bool is_lost = result->status == DB_ERROR ? result->session_lost : result->status != DB_OK;
+    if (is_lost) {
         seat_lost(s, result);
     } else {
         seat_advance(s, result);

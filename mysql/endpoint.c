@@ -250,6 +250,7 @@ int db_endpoint_read(struct db_endpoint *to, const char *path, const char *group
     size_t size = 0;
     int rv = read_file(path, &data, &size, e);
     if (rv != 0) return rv;
+    MUST(data != NULL);
     struct db_endpoint whole = *to;
     whole.user[0] = whole.password[0] = whole.tls_ca[0] = whole.tls_cert[0] = whole.tls_key[0] = '\0';
     whole.tls_verify_host = true; /* Unless the file says off; without ssl-ca there is no TLS and it means nothing. */
