@@ -234,6 +234,39 @@ static void a_length_beyond_the_limit_closes_the_stream(void **state)
     close(fd);
 }
 
+/* A request that never comes to its end, byte by byte. */
+static void a_frame_that_comes_too_slowly_is_closed(void **state)
+{
+    (void)state;
+    uint8_t bytes[FRAME_PREAMBLE_SIZE + FRAME_HEADER_SIZE];
+    int fd = connect_tcp();
+    struct mono start = clock_mono();
+    frame_preamble(bytes, FRAME_CLIENT);
+    frame_header_write(bytes + FRAME_PREAMBLE_SIZE, &(struct frame_header){.body_size = 50, .type = 1});
+    send_bytes(fd, bytes, sizeof bytes);
+    for (int i = 0; i < 20 && !run_until(is_stream_closed, fd, 300); i++) (void)send(fd, "x", 1, MSG_NOSIGNAL);
+    assert_true(is_stream_closed(fd));
+    assert_string_equal(closed_why, "a frame came too slowly");
+    assert_true(mono_since_ms(clock_mono(), start) >= STREAM_FRAME_MS - 100);
+    assert_int_equal(frames_n, 0);
+    close(fd);
+}
+
+static void silence_after_a_frame_is_closed_when_asked_for(void **state)
+{
+    (void)state;
+    uint8_t preamble[FRAME_PREAMBLE_SIZE];
+    int fd = connect_tcp();
+    frame_preamble(preamble, FRAME_CLIENT);
+    send_bytes(fd, preamble, sizeof preamble);
+    assert_true(run_until(is_accepted, fd, 5000));
+    assert_false(run_until(is_stream_closed, fd, 200));
+    stream_set_idle(taken, 100);
+    assert_true(run_until(is_stream_closed, fd, 5000));
+    assert_string_equal(closed_why, "nothing came for the idle time");
+    close(fd);
+}
+
 static void a_side_that_does_not_read_is_closed(void **state)
 {
     (void)state;
@@ -302,6 +335,8 @@ int main(void)
         T(silence_is_closed_within_its_deadline),
         T(only_clients_use_the_unix_socket),
         T(a_length_beyond_the_limit_closes_the_stream),
+        T(a_frame_that_comes_too_slowly_is_closed),
+        T(silence_after_a_frame_is_closed_when_asked_for),
         T(a_side_that_does_not_read_is_closed),
         T(a_taken_port_and_a_taken_socket_are_told),
         T(a_dead_socket_is_replaced_and_a_file_is_not),
