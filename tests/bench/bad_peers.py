@@ -1,0 +1,65 @@
+#!/usr/bin/python3
+"""What callers that are refused cost those who are not.
+
+    make bench-bad-peers [ROUNDS=5] [NOTES=1000]
+
+Three managers over mutual TLS, on one machine, commit small commands, one after the other: in each round NOTES without
+company, then NOTES while every row of tests/lib/bad_peers.py comes again and again, twice a second. Prints, as medians
+over the rounds, in ms:
+    bad_peers commit_p99_before= after= refused=N
+Exit 1 when the second is more than twice the first, or when the leader changed.
+"""
+import os
+import statistics
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lib"))
+
+from bad_peers import BadPeers, Load  # noqa: E402
+from managers import Group  # noqa: E402
+from pki import Pki  # noqa: E402
+from scene import Failure, Interrupted, Scene, install_signal_handlers  # noqa: E402
+from talk import Talk, percentile  # noqa: E402
+
+ROUNDS = int(os.environ.get("ROUNDS") or 5)
+NOTES = int(os.environ.get("NOTES") or 1000)
+
+
+def run(scene):
+    """Medians of p99 before and among, and how many were refused."""
+    group = Group(scene)
+    leader = group.start()
+    term = group.status()["term"]
+    BadPeers(group.pki, Pki(scene, name="other", directory="other"))
+    talk = Talk.unix(leader.socket)
+    calm, among, refused_n = [], [], 0
+    for _ in range(ROUNDS):
+        calm.append(percentile(talk.measure_notes(NOTES), 99))
+        load = Load(group.pki, [m.address for m in group.managers])
+        among.append(percentile(talk.measure_notes(NOTES), 99))
+        refused_n += load.stop()
+        print(f"round: p99 {calm[-1]:.2f} ms, among bad peers {among[-1]:.2f} ms", file=sys.stderr, flush=True)
+    talk.close()
+    status = group.status()
+    if (status["leader"], status["term"]) != (leader.name, term):
+        raise Failure(f"the leader changed: term {term} to {status['term']}")
+    group.stop()
+    return statistics.median(calm), statistics.median(among), refused_n
+
+
+def main():
+    install_signal_handlers()
+    try:
+        with Scene("bench") as scene:
+            before, after, refused_n = run(scene)
+    except Interrupted as e:
+        return 128 + e.number
+    except Failure as e:
+        print(f"bench: {e}", file=sys.stderr)
+        return 1
+    print(f"bad_peers commit_p99_before={before:.2f} after={after:.2f} refused={refused_n}", flush=True)
+    return 0 if after <= 2 * before else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
