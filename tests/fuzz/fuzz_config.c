@@ -44,6 +44,8 @@ static void seed(void)
     fuzz_put_text("node: m4\nlisten: 127.0.0.1:7404\ndata_dir: /d\ninsecure_loopback: true\n");
     fuzz_put_text("group: [{name: a, address: \"127.0.0.1:1\"}] # alone\nnode: a\nlisten: 127.0.0.1:1\n"
                   "data_dir: /d\ninsecure_loopback: true\n");
+    fuzz_put_text("node: m4\nlisten: 10.0.0.4:7401\ndata_dir: /d\n"
+                  "tls: {ca: /t/ca.crt, cert: /t/m4.crt, key: /t/m4.key, crl: /t/crl.pem}\n");
     fuzz_put_files("tests/golden/config/regentd-*.yaml", run);
 }
 
