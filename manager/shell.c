@@ -84,6 +84,7 @@ static void shell_round(struct shell *s)
     observe_run(s->observe);
     driver_run(s->driver);
     execute_run(s->execute);
+    hand_over_run(s->hand_over);
     int64_t wait_ms = members_run(s->members, &status);
     if (wait_ms >= 0) s->ports.clock.wake_at(s, mono_add_ms(clock_mono(), wait_ms));
     if (status.established) shell_upgrade(s, &status);
@@ -221,9 +222,10 @@ static int start_modules(struct shell *s, struct err *e)
     s->execute = execute_new(&s->ports, shell_changed, s);
     if (s->observe && s->execute) s->driver = driver_new(&s->ports, s->observe, s->execute);
     s->clients = clients_new(s->consensus, &clients_hooks);
+    s->hand_over = hand_over_new(s->consensus, s->observe);
     s->members = members_new(s->consensus, s->config->election_ms);
     s->upgrade = upgrade_new(&s->ports);
-    if (s->sessions && s->peers && s->driver && s->clients && s->members && s->upgrade) return 0;
+    if (s->sessions && s->peers && s->driver && s->clients && s->hand_over && s->members && s->upgrade) return 0;
     return err_set(e, -ENOMEM, "out of memory");
 }
 
@@ -251,6 +253,7 @@ static void free_all(struct shell *s)
     if (s->observe) observe_free(s->observe);
     clients_free(s->clients);
     members_free(s->members);
+    hand_over_free(s->hand_over);
     upgrade_free(s->upgrade);
     consensus_free(s->consensus);
     tls_close(s->net.tls);

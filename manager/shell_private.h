@@ -9,6 +9,7 @@
 #include "manager/clients.h"
 #include "manager/consensus.h"
 #include "manager/driver.h"
+#include "manager/hand_over.h"
 #include "manager/listen.h"
 #include "manager/members.h"
 #include "manager/peers.h"
@@ -36,6 +37,7 @@ struct shell {
     struct driver *driver;
     struct clients *clients;
     struct members *members;
+    struct hand_over *hand_over;
     struct raft_node_identity identity;
     struct upgrade *upgrade;
     struct report_node node; /* As of the last shell_world(). */

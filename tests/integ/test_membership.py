@@ -7,7 +7,9 @@ import time
 
 import membership
 import pytest
+from faults import Stage
 from managers import Group
+from namespaces import CELL_ADDRESS, WORLD_ADDRESS
 from scene import Failure, wait_for
 
 
@@ -195,3 +197,22 @@ def test_verdicts_and_plans_while_the_group_changes(stage):
     during = [name for at, name in leaders if began <= at <= ended]
     assert during, f"no hand-over fell into the {ended - began:.2f} s of the plan: {leaders}"
     stage.cluster.check(stage.cluster.backup, stage.replicas())
+
+
+def test_a_leader_cut_off_from_the_candidate_hands_over(scene, world):
+    """The leader begins to replace the master and cannot reach the one to promote; another manager can, and leads."""
+    cell = world.cell()
+    scene.at_close(cell.close)
+    stage = Stage(scene, host=WORLD_ADDRESS, cells={0: (CELL_ADDRESS, cell.fd)})
+    stage.set_up()
+    cut_off = stage.group.managers[0]
+    stage.make_lead(cut_off)
+    stage.write(100)
+    cell.cut(stage.cluster.backup.port)
+    stage.fault("kill")
+    stage.wait_replaced()
+    assert stage.group.wait_leader() is not cut_off
+    assert "hand_over" in cut_off.log() or "raft.deposed" in cut_off.log()
+    cell.heal()
+    _, _, lost = stage.finish()
+    assert lost == []

@@ -1,0 +1,23 @@
+/* A leader that cannot reach what a running plan needs hands over to a manager that can, also in the middle of a plan.
+ *
+ * Happy path: plan_hand_over() names a manager, the hand-over is asked for, the next leader carries the plan on.
+ * Failure modes: that manager does not take over (tried again after the pause); it reaches the servers no more by then
+ * (the same rule applies to it). At most once per HAND_OVER_PAUSE_MS. Loop thread only. */
+#ifndef REGENT_MANAGER_HAND_OVER_H
+#define REGENT_MANAGER_HAND_OVER_H
+
+#include "manager/consensus.h"
+#include "manager/observe.h"
+
+enum { HAND_OVER_PAUSE_MS = 10000 };
+
+struct hand_over;
+
+/* Borrows both. NULL when memory is out. */
+struct hand_over *hand_over_new(struct consensus *consensus, struct observe *observe);
+/* Once a round of an established leader. */
+void hand_over_run(struct hand_over *hand_over);
+/* After the node has ended. */
+void hand_over_free(struct hand_over *hand_over);
+
+#endif
