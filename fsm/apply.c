@@ -148,6 +148,7 @@ static enum fsm_code dispatch(struct fsm_apply *a)
     case CMD_TOKEN: return fsm_apply_token(a);
     case CMD_VERSION: return fsm_apply_version(a);
     case CMD_DIGEST: return apply_digest(a);
+    case CMD_RECOVERED: return fsm_apply_recovered(a);
 #ifdef REGENT_NEXT_VERSION
     case CMD_LABEL: return fsm_apply_label(a);
 #endif

@@ -158,7 +158,7 @@ enum fsm_code fsm_apply_plan_begin(struct fsm_apply *a)
     code = check_begin(a, cluster);
     if (code != FSM_OK) return code;
     plan = take_slot(a->state);
-    plan->token = a->index;
+    plan->token = fsm_token_at(a->state, a->index);
     plan->kind = c->kind;
     plan->state = PLAN_STATE_RUNNING;
     plan->cluster = fsm_cluster_index(a->state, cluster);

@@ -53,6 +53,7 @@ enum fsm_command_kind {
     CMD_TOKEN = 10,      /* Reserves an id for a member to come. */
     CMD_VERSION = 11,    /* Raises the active version: fsm/version.h. */
     CMD_DIGEST = 12,     /* What a majority's states are like at an index: manager/agreement.h. */
+    CMD_RECOVERED = 13,  /* The group was made anew from one survivor: fsm/recover.c. */
 #ifdef REGENT_NEXT_VERSION
     CMD_LABEL = 127,     /* Gives the group a label. */
 #endif
@@ -205,6 +206,12 @@ struct fsm_cmd_digest {
     uint8_t digest[FSM_HASH_SIZE];
 };
 
+struct fsm_cmd_recovered {
+    uint64_t survivor;   /* The one member that is left. */
+    uint64_t group_id;   /* The new one; for the event. */
+    uint64_t generation; /* One more than the state's, else STALE. */
+};
+
 struct fsm_command {
     struct fsm_request_id id;
     struct wall time; /* Proposer's wall clock: the FSM reads no clock. */
@@ -223,6 +230,7 @@ struct fsm_command {
         struct fsm_cmd_token token;
         struct fsm_cmd_version version;
         struct fsm_cmd_digest digest;
+        struct fsm_cmd_recovered recovered;
 #ifdef REGENT_NEXT_VERSION
         char label[FSM_NAME_SIZE];
 #endif

@@ -119,5 +119,6 @@ enum fsm_code fsm_apply_plan_end(struct fsm_apply *a);
 enum fsm_code fsm_apply_reign_proof(struct fsm_apply *a);
 enum fsm_code fsm_apply_member(struct fsm_apply *a);
 enum fsm_code fsm_apply_token(struct fsm_apply *a);
+enum fsm_code fsm_apply_recovered(struct fsm_apply *a);
 
 #endif

@@ -132,7 +132,8 @@ static const char *check_plan(const struct fsm_state *state, const struct fsm_pl
     const struct fsm_cluster *cluster = &state->clusters[plan->cluster % FSM_CLUSTERS_MAX];
     bool is_running = plan->state == PLAN_STATE_RUNNING;
 
-    HOLDS(plan->token <= state->index, "a plan is not newer than the state");
+    HOLDS(plan->token <= fsm_token_at(state, state->index) && plan->token % FSM_TOKEN_STEP <= state->index,
+          "a plan is not newer than the state");
     HOLDS(plan->cluster < FSM_CLUSTERS_MAX && cluster->used, "a plan has a cluster");
     HOLDS(IN_ENUM(plan->kind, fsm_plan_kind) && IN_ENUM(plan->state, fsm_plan_state), "a plan has kind and state");
     HOLDS(IN_ENUM(plan->step, fsm_step) && step_fits(plan->kind, plan->step), "a plan's step is one of its kind");
@@ -224,6 +225,7 @@ const char *fsm_invariant(const struct fsm_state *state)
     HOLDS(state->version >= FSM_VERSION_FIRST && state->version <= FSM_VERSION_MAX, "the active version is one");
     HOLDS((state->version > FSM_VERSION_FIRST) == (state->version_since > 0) && state->version_since <= state->index,
           "a command raised the active version");
+    HOLDS(state->generation <= FSM_GENERATIONS_MAX && state->index < FSM_TOKEN_STEP, "tokens fit");
     HOLDS(state->plans_next < FSM_PLANS_MAX, "the ring of plans has its shape");
     for (size_t i = 0; i < FSM_CLUSTERS_MAX && broken == NULL; i++) {
         if (state->clusters[i].used) broken = check_cluster(state, &state->clusters[i]);

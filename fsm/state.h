@@ -29,7 +29,11 @@ enum {
     FSM_TOKENS_MAX = 16,    /* Unused tokens kept. */
     FSM_HASH_SIZE = 32,     /* SHA-256. */
     FSM_NONCE_SIZE = 16,
+    FSM_GENERATIONS_MAX = 1000, /* Times that a group can be made anew from one survivor. */
 };
+
+/* Tokens of one generation are below this, times one more than the generation: fsm_token_at(). */
+#define FSM_TOKEN_STEP (UINT64_C(1) << 44)
 
 #define FSM_SERVER_NONE ((uint8_t)0xff)
 
@@ -168,7 +172,7 @@ struct fsm_finding {
 };
 
 struct fsm_plan {
-    uint64_t token; /* Raft index of the command that began it; also its id. 0: slot unused. */
+    uint64_t token; /* fsm_token_at() of the command that began it; also its id. 0: slot unused. */
     enum fsm_plan_kind kind;
     enum fsm_plan_state state;
     enum fsm_step step; /* Intent: its verbs may be performed, no others. */
@@ -258,6 +262,7 @@ struct fsm_token {
 struct fsm_state {
     uint64_t index; /* Last applied. */
     uint32_t version;       /* The active version of commands and snapshots: fsm/version.h. */
+    uint64_t generation;    /* How often the group was made anew from one survivor (fsm/recover.c). */
     uint64_t version_since; /* Index of the command that raised it; 0: never raised. */
     struct fsm_cluster clusters[FSM_CLUSTERS_MAX];
     struct fsm_plan plans[FSM_PLANS_MAX]; /* Ring: plans_next is overwritten next, never a running one. */
@@ -276,6 +281,10 @@ struct fsm_state {
     char label[FSM_NAME_SIZE]; /* Empty below version 2. */
 #endif
 };
+
+/* The token of a plan that a command at 'index' begins: greater than all tokens before, also of earlier generations of
+ * the group, which may have come further than this one knows. */
+uint64_t fsm_token_at(const struct fsm_state *state, uint64_t index);
 
 /* Finders; NULL or FSM_SERVER_NONE when there is none. The pointers live as long as 'state'. */
 const struct fsm_cluster *fsm_cluster_find(const struct fsm_state *state, const char *name);

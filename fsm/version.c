@@ -18,7 +18,8 @@ uint32_t fsm_kind_needs(uint32_t kind)
     case CMD_MEMBER:
     case CMD_TOKEN:
     case CMD_VERSION:
-    case CMD_DIGEST: return 1;
+    case CMD_DIGEST:
+    case CMD_RECOVERED: return 1;
 #ifdef REGENT_NEXT_VERSION
     case CMD_LABEL: return 2;
 #endif

@@ -377,6 +377,16 @@ static enum answer_kind answer_note(const struct answer_world *w, const struct c
     return ANSWER_PROPOSE;
 }
 
+static enum answer_kind answer_pause(const struct answer_world *w, const struct client_request *r,
+                                     struct fsm_command *command, struct client_answer *a)
+{
+    if (find_cluster(w, r, a) == NULL) return ANSWER_NOW;
+    command->kind = CMD_CLUSTER_PAUSE;
+    TEXT_COPY(command->u.cluster_pause.cluster, r->cluster);
+    command->u.cluster_pause.paused = r->op == CLIENT_CLUSTER_PAUSE;
+    return ANSWER_PROPOSE;
+}
+
 /* The log may hold what a later version understands; this one must not take on what it cannot look after. */
 static enum answer_kind answer_declare(const struct client_request *r, struct fsm_command *command,
                                        struct client_answer *a)
@@ -407,6 +417,8 @@ static enum answer_kind answer_change(const struct answer_world *w, const struct
         kind = answer_abort(w, r, command, a);
     } else if (answer_is_member(r->op)) {
         kind = answer_member(w, r, command, a);
+    } else if (r->op == CLIENT_CLUSTER_PAUSE || r->op == CLIENT_CLUSTER_RESUME) {
+        kind = answer_pause(w, r, command, a);
     } else if (r->op == CLIENT_NOTE) {
         kind = answer_note(w, r, command, a);
     } else {
@@ -424,6 +436,10 @@ static void say_applied(const struct client_request *r, const struct fsm_result 
         say(a, CLIENT_OK, "failover of %s began: plan %" PRIu64, r->cluster, token);
     else if (r->op == CLIENT_PLAN_ABORT)
         say(a, CLIENT_OK, "plan %" PRIu64 " is aborted", token);
+    else if (r->op == CLIENT_CLUSTER_PAUSE)
+        say(a, CLIENT_OK, "%s is paused: no plan begins by itself, also not when its master dies", r->cluster);
+    else if (r->op == CLIENT_CLUSTER_RESUME)
+        say(a, CLIENT_OK, "%s is resumed: plans begin by themselves again", r->cluster);
     else if (r->op == CLIENT_NOTE)
         say(a, CLIENT_OK, "noted at index %" PRIu64 "; see `regent events`", result->index);
     else
@@ -482,6 +498,8 @@ static enum answer_kind answer_read(const struct answer_world *w, const struct c
     case CLIENT_PLAN_ABORT:
     case CLIENT_CLUSTER_SET:
     case CLIENT_NOTE:
+    case CLIENT_CLUSTER_PAUSE:
+    case CLIENT_CLUSTER_RESUME:
     case CLIENT_TOKEN_CREATE:
     case CLIENT_MEMBER_SET:
     case CLIENT_MEMBER_JOIN:

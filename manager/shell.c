@@ -73,6 +73,8 @@ static void shell_round(struct shell *s)
     s->in_round = true;
     raft_node_run(consensus_node(s->consensus));
     if (s->fatal || s->stopping) return;
+    uint64_t term;
+    recovery_run(&s->recovery, consensus_is_established(s->consensus, &term));
     shell_status(s, &status);
     note_leader(s, &status);
     peers_run(s->peers, &status);
@@ -242,6 +244,7 @@ static int start_all(struct shell *s, struct err *e)
     if (identify(s, &node, e) != 0) return e->code;
     s->consensus = consensus_start(&s->loop, &node, &hooks, e);
     if (!s->consensus) return e->code;
+    recovery_init(&s->recovery, s->consensus, &s->identity);
     rc = start_modules(s, e);
     return rc == 0 ? listen_open(s->listen, shell_accept, s, e) : rc;
 }

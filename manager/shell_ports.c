@@ -37,7 +37,7 @@ static void wake_at(void *ctx, struct mono at)
 static bool is_established(void *ctx, uint64_t *term)
 {
     struct shell *s = ctx;
-    return consensus_is_established(s->consensus, term);
+    return consensus_is_established(s->consensus, term) && recovery_is_done(&s->recovery);
 }
 
 const struct fsm_state *shell_state(void *arg)
@@ -81,6 +81,7 @@ void shell_status(struct shell *s, struct raft_node_status *status)
 {
     const struct fsm_state *state = consensus_state(s->consensus);
     raft_node_status(consensus_node(s->consensus), status);
+    status->established &= recovery_is_done(&s->recovery);
     const struct fsm_member *leader = fsm_member_find(state, status->leader_id);
     if (leader != NULL) TEXT_COPY(status->leader_address, leader->address);
 }

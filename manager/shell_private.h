@@ -13,6 +13,7 @@
 #include "manager/listen.h"
 #include "manager/members.h"
 #include "manager/peers.h"
+#include "manager/recovery.h"
 #include "manager/sessions.h"
 #include "manager/shell.h"
 #include "manager/upgrade.h"
@@ -40,6 +41,7 @@ struct shell {
     struct hand_over *hand_over;
     struct raft_node_identity identity;
     struct upgrade *upgrade;
+    struct recovery recovery;
     struct report_node node; /* As of the last shell_world(). */
     struct mono wake_at;
     bool in_round, applied, stopping, fatal;

@@ -254,6 +254,17 @@ static int encode_label(command_message *m, const char *label, void **data, size
 }
 #endif
 
+static int encode_recovered(command_message *m, const struct fsm_cmd_recovered *c, void **data, size_t *size)
+{
+    Regent__Command__Recovered body = REGENT__COMMAND__RECOVERED__INIT;
+
+    body.survivor = c->survivor;
+    body.group_id = c->group_id;
+    body.generation = c->generation;
+    m->recovered = &body;
+    return fields_pack(&m->base, data, size);
+}
+
 int proto_command_encode(const struct fsm_command *command, void **data, size_t *size)
 {
     command_message m = REGENT__COMMAND__COMMAND__INIT;
@@ -277,6 +288,7 @@ int proto_command_encode(const struct fsm_command *command, void **data, size_t 
     case CMD_TOKEN: return encode_token(&m, &command->u.token, data, size);
     case CMD_VERSION: return encode_version(&m, &command->u.version, data, size);
     case CMD_DIGEST: return encode_digest(&m, &command->u.digest, data, size);
+    case CMD_RECOVERED: return encode_recovered(&m, &command->u.recovered, data, size);
 #ifdef REGENT_NEXT_VERSION
     case CMD_LABEL: return encode_label(&m, command->u.label, data, size);
 #endif
@@ -461,6 +473,7 @@ static const ProtobufCMessage *find_body(struct fields *f, const command_message
         [CMD_TOKEN] = (const ProtobufCMessage *)m->token,
         [CMD_VERSION] = (const ProtobufCMessage *)m->version,
         [CMD_DIGEST] = (const ProtobufCMessage *)m->digest,
+        [CMD_RECOVERED] = (const ProtobufCMessage *)m->recovered,
 #ifdef REGENT_NEXT_VERSION
         [CMD_LABEL] = (const ProtobufCMessage *)m->label,
 #endif
@@ -503,6 +516,11 @@ static void decode_body(struct fields *f, const command_message *m, struct fsm_c
     case CMD_DIGEST:
         command->u.digest.index = m->digest->index;
         FIELDS_RAW(f, m->digest->digest, command->u.digest.digest);
+        return;
+    case CMD_RECOVERED:
+        command->u.recovered.survivor = m->recovered->survivor;
+        command->u.recovered.group_id = m->recovered->group_id;
+        command->u.recovered.generation = m->recovered->generation;
         return;
 #ifdef REGENT_NEXT_VERSION
     case CMD_LABEL: FIELDS_TEXT(f, m->label->label, command->u.label); return;

@@ -17,6 +17,7 @@ static void read_head(struct snapshot_reader *r, const Regent__Snapshot__Head *m
     r->state->dedup_n = m->dedup_n;
     r->state->dedup_floor = m->dedup_floor;
     r->state->version_since = m->version_since;
+    r->state->generation = m->generation;
 #ifdef REGENT_NEXT_VERSION
     FIELDS_TEXT(&r->f, m->label, r->state->label);
 #endif

@@ -20,6 +20,7 @@ static int write_head(const struct writer *w)
     m.dedup_n = w->state->dedup_n;
     m.dedup_floor = w->state->dedup_floor;
     m.version_since = w->state->version_since;
+    m.generation = w->state->generation;
 #ifdef REGENT_NEXT_VERSION
     m.label = fields_bytes(w->state->label);
 #endif

@@ -73,9 +73,8 @@ static int fill_configuration(struct raft_configuration *c, const struct raft_no
     return rv;
 }
 
-/* Lets libraft write its first files into 'dir'; returns one of its codes. */
-static int write_raft(uv_loop_t *loop, const char *dir, const struct storage_identity *who, char *text,
-                      size_t text_size)
+int bootstrap_write(uv_loop_t *loop, const char *dir, const struct storage_identity *who, bootstrap_fn *write,
+                    char text[RAFT_ERRMSG_BUF_SIZE])
 {
     struct conn_net net; /* Nothing connects. */
     struct transport transport;
@@ -91,12 +90,12 @@ static int write_raft(uv_loop_t *loop, const char *dir, const struct storage_ide
     if (rv != 0) return rv;
     raft_uv_set_segment_size(&io, SEGMENT_BYTES);
     rv = raft_init(&raft, &io, &fsm, who->id, who->address);
-    (void)text_copy(text, text_size, raft.errmsg);
+    (void)text_copy(text, RAFT_ERRMSG_BUF_SIZE, raft.errmsg);
     if (rv == 0) {
         raft.data = &closed;
         rv = fill_configuration(&c, who->members, who->members_n);
-        if (rv == 0) rv = raft_bootstrap(&raft, &c);
-        (void)text_copy(text, text_size, io.errmsg);
+        if (rv == 0) rv = write(&raft, &c);
+        (void)text_copy(text, RAFT_ERRMSG_BUF_SIZE, io.errmsg);
         raft_configuration_close(&c);
         raft_close(&raft, on_closed);
         (void)uv_run(loop, UV_RUN_DEFAULT);
@@ -117,7 +116,7 @@ static int make_raft(const char *data_dir, const struct storage_identity *who, s
     if (rc != 0) return rc;
     if (mkdir(new_dir, 0700) != 0) return err_errno(e, -errno, "create %s", new_dir);
     if (uv_loop_init(&loop) != 0) return err_set(e, -ENOMEM, "an event loop can not be made");
-    int rv = write_raft(&loop, new_dir, who, text, sizeof text);
+    int rv = bootstrap_write(&loop, new_dir, who, raft_bootstrap, text);
     MUST(uv_loop_close(&loop) == 0);
     if (rv != 0) {
         return storage_raft_error(data_dir, rv, text, e); /* raft.new is cleared by the next try. */
@@ -187,6 +186,7 @@ int raft_node_identity(const char *data_dir, struct raft_node_identity *out, str
     if (rc != 0) return rc;
     (void)TEXT_COPY(out->group_name, who.group_name);
     out->group_id = who.group_id;
+    out->generation = who.generation;
     out->id = who.id;
     (void)TEXT_COPY(out->address, who.address);
     memcpy(out->members, who.members, sizeof out->members);

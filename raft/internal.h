@@ -144,4 +144,11 @@ void node_deliver_change(struct raft_node *node);
 /* At the end of closing. */
 void node_drain_change(struct raft_node *node);
 
+/* bootstrap.c */
+typedef int bootstrap_fn(struct raft *r, const struct raft_configuration *c);
+/* Lets libraft write into its directory 'dir', without starting it: 'write' gets the members of 'who' as a
+ * configuration of voters. Returns a code of libraft, and its text. */
+int bootstrap_write(uv_loop_t *loop, const char *dir, const struct storage_identity *who, bootstrap_fn *write,
+                    char text[RAFT_ERRMSG_BUF_SIZE]);
+
 #endif

@@ -110,6 +110,10 @@ static bool parse_line(char *line, struct storage_identity *out)
     if (v != NULL) return text_to_u64(v, &out->id);
     v = line_value(line, "address");
     if (v != NULL) return TEXT_COPY(out->address, v);
+    v = line_value(line, "generation");
+    if (v != NULL) return text_to_u64(v, &out->generation);
+    v = line_value(line, "recovering");
+    if (v != NULL) return out->recovering = strcmp(v, "1") == 0;
     v = line_value(line, "joining");
     if (v != NULL) return out->joining = strcmp(v, "1") == 0;
     v = line_value(line, "member");
@@ -140,6 +144,10 @@ static bool identity_parse(char *data, size_t size, struct storage_identity *out
 static int check_owner(const char *dir, uint64_t id, const char *address, const struct storage_identity *have,
                        struct err *e)
 {
+    if (have->recovering) {
+        return err_set(e, -EBADMSG, "the recovery of data_dir %s was interrupted: run `regent recover` on it again",
+                       dir);
+    }
     if (have->id != id) {
         return err_set(e, -EPERM, "data_dir %s belongs to node %" PRIu64 " (%s), this configuration is node %" PRIu64
                        " (%s): set data_dir to the directory of this node; if that is lost, re-add this node to the "
@@ -201,6 +209,8 @@ int storage_save(const char *dir, const struct storage_identity *identity, struc
     if (rc != 0) return rc;
     text_addf(&t, "regent-node 1\ngroup_name %s\ngroup_id %016" PRIx64 "\nid %" PRIu64 "\naddress %s\n",
               identity->group_name, identity->group_id, identity->id, identity->address);
+    if (identity->generation != 0) text_addf(&t, "generation %" PRIu64 "\n", identity->generation);
+    if (identity->recovering) text_add(&t, "recovering 1\n");
     if (identity->joining) text_add(&t, "joining 1\n");
     for (unsigned i = 0; i < identity->members_n; i++) {
         const struct raft_node_member *m = &identity->members[i];

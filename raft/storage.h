@@ -13,6 +13,8 @@ struct storage_identity {
     uint64_t group_id; /* storage_group_id() of the first configuration; stays when members change. */
     uint64_t id;
     char address[128];
+    uint64_t generation; /* How often raft_node_recover() made the group anew here. */
+    bool recovering;     /* It was interrupted: raft/ may still be of the old group. */
     bool joining; /* Made by a join, and nothing of the group's log is on disk yet. */
     unsigned members_n;
     struct raft_node_member members[RAFT_NODE_MEMBERS_MAX]; /* As of bootstrap or join: gives names to ids. */

@@ -27,6 +27,8 @@
     X(ID, "id", "N", "Raft id of the manager; unless given, the next one that this CA never gave")                    \
     X(DAYS, "days", "N", "how long it is valid: 397 days, a CA 3650, unless given")                                   \
     X(TTL, "ttl", "TIME", "how long the token can be used: 90s, 30m, 1h (the default) to 30d")                         \
+    X(DATA_DIR, "data-dir", "DIR", "data directory of a manager that does not run")                                   \
+    X(SURVIVOR, "survivor", NULL, "make a new group of this one manager; the rest of the old one is lost for ever")   \
     X(CONNECT, "connect", "ADDR",                                                                                     \
       "manager to talk to: HOST:PORT, or the path of its socket; several with commas; any member finds the leader")   \
     X(TLS_DIR, "tls-dir", "DIR",                                                                                      \
@@ -49,6 +51,7 @@ enum option {
 #define OPTS_EVENTS (OPTION_BIT(FOLLOW) | OPTION_BIT(LAST))
 #define OPTS_ISSUE (OPTION_BIT(DIR) | OPTION_BIT(HOST) | OPTION_BIT(ID) | OPTION_BIT(DAYS))
 #define OPTS_RENEW (OPTION_BIT(DIR) | OPTION_BIT(DAYS))
+#define OPTS_RECOVER (OPTION_BIT(DATA_DIR) | OPTION_BIT(SURVIVOR))
 #define OPTS_FAILOVER (OPTION_BIT(TO) | OPTION_BIT(DRY_RUN) | OPTION_BIT(ACCEPT_LOSS) | OPTION_BIT(YES))
 
 /* X(function, words, arguments, least and most of them, options, summary, more for the man page) */
@@ -122,6 +125,16 @@ enum option {
       "Compares the entries that the directories share, and the states that follow from them. The last line is "      \
       "'logs agree: N entries, digest X' (exit code 0) or 'differ at index N' (exit code 1) after what differs. See " \
       "docs/log.md.")                                                                                                  \
+    X(run_cluster_pause, "cluster pause", "CLUSTER", 1, 1, 0, "begin no plan by itself until it is resumed", "")      \
+    X(run_cluster_resume, "cluster resume", "CLUSTER", 1, 1, 0, "begin plans by itself again", "")                    \
+    X(run_state_export, "state export", "", 0, 0, 0, "print the declarations of all clusters, for a backup",          \
+      "One JSON object. It holds what was declared and who the managers are, no secrets, and not the history.")       \
+    X(run_state_import, "state import", "FILE", 1, 1, 0, "declare the clusters of an export that are not declared",   \
+      "Each is examined and enrolled as with cluster add. Those that exist are left alone and told.")                 \
+    X(run_recover, "recover", "", 0, 0, OPTS_RECOVER, "make a new group when the majority is lost for ever",          \
+      "On the host of the one manager that is left, while it does not run: regent recover --data-dir DIR --survivor. "\
+      "It asks for the id of the old group, keeps a copy of the directory, and gives the group a new id; the old "    \
+      "managers and the new group refuse each other. All clusters come up paused. Read docs/recover.md first.")       \
     X(run_version, "version", "", 0, 0, 0, "show the version of this program and of the manager it reaches", "")
 
 struct command;
@@ -136,11 +149,12 @@ struct cli {
     const char *to;
     uint64_t last; /* 0: all */
     const char *dir;       /* NULL: not given, as with the next ones. */
+    const char *data_dir;
     const char *hosts[16]; /* Each perhaps several, with commas. */
     unsigned hosts_n;
     uint64_t id, days;
     uint64_t ttl_s; /* 0: not given. */
-    bool json, follow, dry_run, accept_loss, yes;
+    bool json, follow, dry_run, accept_loss, yes, survivor;
 };
 
 typedef enum client_code command_fn(const struct cli *cli);

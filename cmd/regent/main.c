@@ -78,6 +78,8 @@ static enum client_code take_option(struct cli *cli, enum option option, const c
     case OPTION_CONNECT: cli->connect = value; break;
     case OPTION_TLS_DIR: cli->tls_dir = value; break;
     case OPTION_DIR: cli->dir = value; break;
+    case OPTION_DATA_DIR: cli->data_dir = value; break;
+    case OPTION_SURVIVOR: cli->survivor = true; break;
     case OPTION_TTL: return take_ttl(cli, value);
     case OPTION_HOST: return take_host(cli, value);
     case OPTION_ID: return take_number(&cli->id, "id", value, INT64_MAX);

@@ -207,6 +207,22 @@ enum client_code run_note(const struct cli *cli)
     return ask_change(cli, &r);
 }
 
+static enum client_code set_paused(const struct cli *cli, enum client_op op)
+{
+    struct client_request r = {.op = op};
+    return take_name(r.cluster, cli->args[0]) ? ask_change(cli, &r) : CLIENT_USAGE;
+}
+
+enum client_code run_cluster_pause(const struct cli *cli)
+{
+    return set_paused(cli, CLIENT_CLUSTER_PAUSE);
+}
+
+enum client_code run_cluster_resume(const struct cli *cli)
+{
+    return set_paused(cli, CLIENT_CLUSTER_RESUME);
+}
+
 static enum client_code set_cluster(const struct cli *cli, bool create)
 {
     struct client_request r = {.op = CLIENT_CLUSTER_SET, .create = create};
