@@ -441,7 +441,8 @@ static bool run_seed(struct world *w, uint64_t seed)
                    copy == w->live ? "a crashed node" : "a stopped node", fault_names[fault], strrchr(path, '/') + 1);
     bool gone = fault == FAULT_REMOVE || fault == FAULT_EMPTY;
     bool must_refuse = fault == FAULT_SHORTER ||
-                       (gone && (kind == FILE_METADATA_NEW || kind == FILE_CLOSED_LAST || kind == FILE_OPEN));
+                       (gone && (kind == FILE_NODE || kind == FILE_SEAL || kind == FILE_METADATA_NEW ||
+                                kind == FILE_CLOSED_LAST || kind == FILE_OPEN));
     move_leader(w);
     commit_events(w->f, 2, &w->seq);
     if (v->listener == NULL) listener_open(v);
