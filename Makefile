@@ -6,6 +6,7 @@
 #   make B=DIR      build into DIR
 #   make test       unit, golden, integration on real servers, tidy; `make test-full` also release and clang builds, bench
 #   make fuzz T=60, fuzz-selftest, fuzz-corpus     libFuzzer on every decoder (tests/fuzz)
+#   make lint, tsan                                 static analysis; data races of mysql/ (tests/lint)
 #   make bench, bench-stress                        figures of the group (tests/bench/bench.mk)
 #   make demo       the main job, live (README.md); make bench-failover [SCENARIO=...] [RUNS=n]
 
