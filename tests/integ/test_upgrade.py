@@ -24,10 +24,8 @@ class Upgrade:
             m.write_config(log="{level: debug}")
         self.group.start()
         self.out, self.until = scene.path("told"), scene.path("enough")
-        self.clients = scene.spawn("once", [
-            os.path.join(os.path.dirname(binary("regent")), "tests", "once"), "--connect",
-            ",".join(m.address for m in self.group.managers), "--clients", "2", "--commands", "1", "--seconds", "120",
-            "--until", self.until, "--out", self.out])
+        self.clients = exactly_once.start_clients(self.group, self.out, self.until, "--clients", "2", "--commands", "1",
+                                                  "--seconds", "120")
 
     def says(self, manager):
         """What one manager says of versions, or None."""

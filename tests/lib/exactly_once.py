@@ -144,6 +144,14 @@ def check(told, witnesses):
     return numbers
 
 
+def start_clients(group, out, until, *options):
+    """Starts tests/once/once.c on the group."""
+    tls = ["--tls-dir", group.pki.tls_dir()] if group.pki else []
+    program = os.path.join(os.path.dirname(binary("regent")), "tests", "once")
+    return group.scene.spawn("once", [program, "--connect", ",".join(m.address for m in group.managers), *tls,
+                                      "--until", until, "--out", out, *options])
+
+
 def run(scene, commands, clients=8, leaders=20, seed=1, seconds=600):
     """Plays it on a new group. Returns the line that tells how it went."""
     began = time.monotonic()
@@ -152,10 +160,8 @@ def run(scene, commands, clients=8, leaders=20, seed=1, seconds=600):
         manager.write_config(log="{level: debug}")
     group.start()
     out, until = scene.path("told"), scene.path("enough")
-    child = scene.spawn("once", [
-        os.path.join(os.path.dirname(binary("regent")), "tests", "once"),
-        "--connect", ",".join(m.address for m in group.managers), "--clients", str(clients), "--commands",
-        str(commands), "--seconds", str(seconds), "--until", until, "--out", out])
+    child = start_clients(group, out, until, "--clients", str(clients), "--commands", str(commands), "--seconds",
+                          str(seconds))
     faults = Faults(group, seed)
     while sum(faults.hits.values()) < leaders:
         if child.poll() is not None:
