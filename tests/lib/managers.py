@@ -133,8 +133,10 @@ class Group:
     def regent(self, *arguments, manager=None, seconds=15, check=True):
         """Runs `regent` against a manager (any running one). Returns (exit code, stdout, stderr); with 'check' a code
         other than 0 fails."""
+        others = [m for m in self.running() if m.netns is None] if manager is None else []
         manager = manager or self.running()[0]
-        done = subprocess.run([binary("regent"), "--connect", manager.address, *arguments], capture_output=True,
+        addresses = ",".join([manager.address, *(m.address for m in others if m is not manager)])
+        done = subprocess.run([binary("regent"), "--connect", addresses, *arguments], capture_output=True,
                               text=True, timeout=seconds, env={**os.environ, **self.environment()},
                               preexec_fn=_enter(manager.netns))
         if check and done.returncode != 0:
