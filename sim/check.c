@@ -167,6 +167,8 @@ void check_leader(struct check *check, const struct manager *manager)
         world_break(check->world, WORLD_SAFETY, "S4: m%llu and m%llu led in term %llu", (unsigned long long)*leader,
                     (unsigned long long)manager->id, (unsigned long long)term);
     *leader = manager->id;
+    for (unsigned i = 0; i < check->world->sites_n; i++)
+        if (check->sites[i].plan != 0 && check->sites[i].epoch != 0) check->world->stats.leader_changed_in_plan = true;
 }
 
 uint8_t check_master(const struct check *check, const struct site *site)

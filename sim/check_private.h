@@ -28,6 +28,7 @@ struct check_site {
     uint8_t k;
     bool is_lossless; /* The current reign is proven. */
     bool has_reign[CLUSTER_SERVERS_MAX]; /* It is master of a listed reign that is proven lossless. */
+    uint64_t opens[CLUSTER_SERVERS_MAX]; /* Token of the plan whose committed step OPEN named it last. */
     bool loss_accepted; /* An operator has; S2 says nothing of this site any more. */
     int64_t healthy_since_us; /* S6: the master has been able to commit since. */
     int64_t last_ok_us;

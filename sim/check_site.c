@@ -103,13 +103,9 @@ static void check_opening(struct check_site *cs, unsigned server)
 {
     struct world *w = cs->site->world;
     uint64_t token = mysqld_fence(cs->site->servers[server])->token;
-    for (unsigned i = 0; i < w->managers_n; i++) {
-        const struct fsm_state *state = manager_state(&w->managers[i]);
-        const struct fsm_plan *plan = state ? fsm_plan_find(state, token) : NULL;
-        if (plan && plan->to == server && plan->step_at[STEP_OPEN].us != 0) return;
-    }
+    if (token != 0 && token == cs->opens[server]) return;
     if (token == 0 && cs->epoch == 0) return; /* By the operator, before Regent knew it. */
-    world_break(w, WORLD_SAFETY, "S1: %s was opened, and no manager knows a step open of plan %llu that says so",
+    world_break(w, WORLD_SAFETY, "S1: %s was opened under plan %llu, whose step open was never committed for it",
                 name_of(cs, server), (unsigned long long)token);
 }
 
@@ -175,6 +171,7 @@ static void check_begin(struct check_site *cs, const struct fsm_plan *plan)
     SIM_TRACE(sim_of(cs), SIM_WORLD, "plan %llu begins: %s replaces %s, verdict %s", (unsigned long long)plan->token,
               name_of(cs, plan->to), name_of(cs, plan->from), plan->verdict);
     if (plan->accept_loss) cs->loss_accepted = true;
+    world_note_plan(cs->site->world, cs->site);
     if (plan->by_operator) return;
     follow_health(cs);
     bool is_false = now - cs->healthy_since_us > HEALTHY_US && now - cs->last_ok_us < OK_FRESH_US;
@@ -214,6 +211,8 @@ void check_site_follow(struct check_site *cs, const struct fsm_state *state)
     follow_reigns(cs, c);
     if (c->plan != 0 && c->plan != cs->plan) check_begin(cs, fsm_plan_find(state, c->plan));
     cs->plan = c->plan;
+    const struct fsm_plan *plan = c->plan != 0 ? fsm_plan_find(state, c->plan) : NULL;
+    if (plan && plan->step == STEP_OPEN && plan->to < CLUSTER_SERVERS_MAX) cs->opens[plan->to] = plan->token;
 }
 
 void check_site_look(struct check_site *cs)

@@ -126,7 +126,7 @@ struct client *client_new(struct site *site, unsigned index)
     (void)snprintf(name, sizeof name, "%c-c%u", 'a' + (int)site->index, index + 1);
     c->node = sim_node_add(c->sim, name, &no_hooks);
     c->next_id = ((uint64_t)site->index * 16 + index + 1) << 32 | 1;
-    c->think_us = rng_log_between(&c->rng, 20 * SIM_MS, 200 * SIM_MS);
+    c->think_us = rng_between(&c->rng, 50 * SIM_MS, 80 * SIM_MS) * site->clients_n;
     c->patience_us = rng_log_between(&c->rng, 500 * SIM_MS, 10 * SIM_S);
     sim_boot(c->sim, c->node);
     return c;

@@ -192,6 +192,7 @@ static int port_propose(void *ctx, const struct fsm_command *command, port_propo
 static int port_query(void *ctx, const struct port_request *request)
 {
     struct manager *m = ctx;
+    m->world->stats.probes += request->session == PORT_PROBE;
     return m->sessions ? sessions_query(m->sessions, request) : -EBUSY;
 }
 

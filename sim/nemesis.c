@@ -234,7 +234,35 @@ static const struct {
     {"purge", nemesis_purge, true},
     {"errant", nemesis_errant, true},
     {"operator-failover", nemesis_operator_failover, true},
+    {"blow", nemesis_blow, true},
 };
+
+/* The same manager leads as a moment before; it dies, stands still, is cut off, or hands over. */
+static void strike_leader(void *arg)
+{
+    struct nemesis *n = arg;
+    struct manager *m = world_leader(n->world);
+    if (n->is_over || !m) return;
+    n->world->stats.faults++;
+    SIM_TRACE(n->sim, m->node, "FAULT in the middle of a plan");
+    switch (rng_below(&n->rng, 4)) {
+    case 0: sim_kill(n->sim, m->node); break;
+    case 1: sim_host_off(n->sim, m->node); break;
+    case 2: m->is_held = true; sim_pause(n->sim, m->node); break;
+    default: nemesis_transfer(n); return;
+    }
+    int64_t after_us = nemesis_time(n, 20 * SIM_MS, 10 * SIM_S);
+    sim_after(n->sim, SIM_WORLD, after_us, m->is_held ? resume_manager : boot_manager, m);
+}
+
+void nemesis_strike(struct nemesis *n, const struct site *site)
+{
+    struct rng *rng = &n->strikes;
+    (void)site;
+    bool comes = rng_chance(rng, 600000);
+    int64_t after_us = rng_log_between(rng, 100, 400 * SIM_MS);
+    if (comes && !n->is_over) sim_after(n->sim, SIM_WORLD, after_us, strike_leader, n);
+}
 
 /* Each fault has chance of its own, so that leaving one out (--minimise) does not change what the others are. */
 static void next_fault(void *arg)
@@ -263,6 +291,7 @@ struct nemesis *nemesis_new(struct world *world)
     n->world = world;
     n->sim = world->sim;
     rng_init(&n->pace, world->seed, "nemesis", 0);
+    rng_init(&n->strikes, world->seed, "strikes", 0);
     while (n->weights_sum == 0) {
         for (unsigned i = 0; i < ARRAY_LEN(faults); i++) {
             bool is_in = rng_chance(&n->pace, 500000);
@@ -282,6 +311,8 @@ void nemesis_free(struct nemesis *nemesis)
 
 void nemesis_start(struct nemesis *nemesis)
 {
+    rng_init(&nemesis->rng, nemesis->world->seed, "opening", 0);
+    if (nemesis->world->sites_n > 0 && rng_chance(&nemesis->rng, 500000)) nemesis_blow(nemesis);
     next_fault(nemesis);
 }
 

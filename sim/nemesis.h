@@ -10,6 +10,8 @@ struct nemesis *nemesis_new(struct world *world);
 void nemesis_free(struct nemesis *nemesis);
 /* The safety phase begins: faults come, and some go. */
 void nemesis_start(struct nemesis *nemesis);
+/* A failover begins: the next blow may come while it runs. */
+void nemesis_strike(struct nemesis *nemesis, const struct site *site);
 /* No fault comes any more; a random core is healed: a majority of the managers, and of each cluster enough servers for
  * L1; what else is broken stays so. */
 void nemesis_heal(struct nemesis *nemesis);

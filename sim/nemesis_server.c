@@ -132,6 +132,43 @@ static void trouble_ends(void *arg)
     free(v);
 }
 
+/* What was received and acknowledged is not executed yet when the master goes. */
+static void lag(struct nemesis *n, struct site *site, int64_t for_us)
+{
+    uint8_t acker = check_acker(n->world->check, site);
+    if (acker >= site->servers_n) return;
+    struct victim v = server_of(n, site, acker);
+    SIM_TRACE(n->sim, v.node, "FAULT applier held");
+    n->world->stats.faults++;
+    mysqld_hold_applier(v.m, true);
+    later(&v, for_us, trouble_ends);
+}
+
+static void lose_master(void *arg)
+{
+    struct victim *v = arg;
+    struct nemesis *n = v->nemesis;
+    SIM_TRACE(n->sim, v->node, "FAULT the master is lost");
+    n->world->stats.faults++;
+    if (rng_chance(&n->pace, 500000)) sim_kill(n->sim, v->node);
+    else sim_host_off(n->sim, v->node);
+    free(v);
+}
+
+void nemesis_blow(struct nemesis *n)
+{
+    struct world *w = n->world;
+    struct site *site = &w->sites[rng_below(&n->rng, w->sites_n)];
+    uint8_t master = check_master(w->check, site);
+    if (master >= site->servers_n) return;
+    struct victim v = server_of(n, site, master);
+    int64_t after_us = nemesis_time(n, SIM_MS, 2 * SIM_S), lag_us = nemesis_time(n, 100 * SIM_MS, 5 * SIM_S);
+    bool lags = rng_chance(&n->rng, 600000);
+    if (lags) lag(n, site, after_us + lag_us);
+    later(&v, after_us, lose_master);
+    start_later(&v);
+}
+
 void nemesis_server_disk(struct nemesis *n)
 {
     struct victim v = some_server(n);

@@ -357,6 +357,21 @@ sim_node sim_stream_peer(const struct sim_stream *stream)
 
 /* --- life --------------------------------------------------------------------------------------------------------- */
 
+/* The host went silent in the middle of the handshake: who connects asks again until somebody answers. */
+static void connect_again(struct sim_stream *end)
+{
+    struct message *m = calloc(1, sizeof *m);
+    MUST(m);
+    m->packet = PACKET_SYN;
+    m->sent_us = sim_now_us(end->conn->net->sim);
+    m->arrive_us = m->sent_us + RTO_MIN_US;
+    m->next = end->out.first;
+    if (!end->out.first) end->out.tail = &m->next;
+    end->out.first = m;
+    end->out.n++;
+    arm(end);
+}
+
 static void end_died(struct sim_stream *end, bool silent)
 {
     bool was_known = end->is_known;
@@ -366,6 +381,9 @@ static void end_died(struct sim_stream *end, bool silent)
     if (silent) {
         sim_cancel(end->conn->net->sim, &end->arrival);
         queue_drop(&end->out);
+        struct sim_stream *first = &end->conn->ends[0];
+        bool is_asking = end != first && was_known && first->is_held && !first->is_open;
+        if (is_asking) connect_again(first);
     } else if (was_known) {
         put(end, PACKET_FIN, NULL);
     }

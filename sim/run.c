@@ -7,6 +7,7 @@
 #include "sim/run.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -60,6 +61,9 @@ struct run {
 static void live(const struct run_options *o, uint64_t seed, struct told *told)
 {
     struct world_options options = o->world;
+    /* The replicated states are megabytes, made anew at each boot: keep their pages. */
+    (void)mallopt(M_MMAP_THRESHOLD, 1 << 30);
+    (void)mallopt(M_TRIM_THRESHOLD, 1 << 30);
     memset(told, 0, sizeof *told);
     options.seed = told->seed = seed;
     options.is_traced = o->is_traced;
@@ -90,7 +94,7 @@ static bool start_job(struct run *r, struct job *job)
     const struct run_options *o = r->options;
     int fds[2];
     bool is_over = r->end_at != 0 ? time(NULL) >= r->end_at : r->next >= o->from + o->seeds;
-    if (is_over) return false;
+    if (is_over || (o->is_first && r->failures_n > 0)) return false;
     job->seed = r->next++;
     job->have = 0;
     fflush(stdout);

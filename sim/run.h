@@ -11,6 +11,7 @@ struct run_options {
     unsigned jobs;
     double hours;          /* 0: no limit. */
     bool is_traced, is_minimised, is_quiet;
+    bool is_first; /* No seed begins after one has failed. */
     struct world_options world;
 };
 

@@ -29,7 +29,13 @@ $(B)/tests/unit/test_sim_%: tests/unit/test_sim_%.c $(SIM_OBJS) $(LIB) | $(GEN_H
 	$(CC) $(CPPFLAGS) $(ALL_CFLAGS) $(PKG_CFLAGS) $(LDFLAGS) -MMD -MP -MF $@.d -o $@ $< $(SIM_OBJS) $(LIB) $(LDLIBS) \
 	    -lcmocka
 
-.PHONY: sim sim-soak sim-mutants FORCE
+# The two builds that the suite "sim" of tests/run needs beside its own; regent-sim is part of every build of the tests.
+unit_bins: $(B)/regent-sim
+sim-builds:
+	@$(MAKE) --no-print-directory -j2 B=build SAN=0 CC=gcc build/regent-sim
+	@$(MAKE) --no-print-directory -j2 B=build/mutants SAN=0 MUTANTS=1 CC=gcc build/mutants/regent-sim
+
+.PHONY: sim sim-soak sim-mutants sim-builds FORCE
 SEEDS ?= 300
 HOURS ?= 1
 sim: deps
@@ -38,3 +44,9 @@ sim: deps
 sim-soak: deps
 	@$(MAKE) --no-print-directory -j2 B=build build/regent-sim
 	@build/regent-sim --from $$(date +%s)000 --hours $(HOURS)
+# Every mutant anew, with seeds that nobody has chosen; prints a table.
+sim-mutants: deps sim-builds
+	@for m in $$(build/mutants/regent-sim --mutants | cut -f1); do \
+	    printf '%-24s ' $$m; \
+	    build/mutants/regent-sim --mutant $$m --seeds $(SEEDS) --first --quiet | grep -m1 -E '^FAILED' || echo 'NOT FOUND'; \
+	done

@@ -86,15 +86,15 @@ void site_init(struct site *site, struct world *world, unsigned index)
     (void)snprintf(site->name, sizeof site->name, "%c", 'a' + (int)index);
     uint64_t policy = rng_below(rng, 10);
     site->durability = policy < 6 ? DURABILITY_LOSSLESS : policy < 9 ? DURABILITY_PREFER_LOSSLESS : DURABILITY_ASYNC;
-    site->probe_ms = rng_chance(rng, 500000) ? 500 : (uint32_t)rng_log_between(rng, 100, 1000);
+    site->probe_ms = rng_chance(rng, 600000) ? 1000 : (uint32_t)rng_log_between(rng, 100, 1000);
     site->timeout_ms = rng_chance(rng, 700000) ? 1000 : (uint32_t)rng_log_between(rng, 1000, 4000);
-    site->servers_n = (unsigned)rng_between(rng, 2, CLUSTER_SERVERS_MAX);
+    site->servers_n = (unsigned)rng_log_between(rng, 2, CLUSTER_SERVERS_MAX);
     for (unsigned i = 0; i < site->servers_n; i++) make_server(site, i);
     mysqld_set_up_master(site->servers[0], site->durability != DURABILITY_ASYNC);
     for (unsigned i = 1; i < site->servers_n; i++)
         mysqld_set_up_replica(site->servers[i], site->servers[0], i == 1 && site->durability != DURABILITY_ASYNC);
     for (unsigned i = 0; i < site->servers_n; i++) mysqld_start(site->servers[i]);
-    site->clients_n = (unsigned)rng_between(rng, 2, CLUSTER_CLIENTS_MAX);
+    site->clients_n = (unsigned)rng_between(rng, 1, CLUSTER_CLIENTS_MAX);
     for (unsigned i = 0; i < site->clients_n; i++) site->clients[i] = client_new(site, i);
 }
 

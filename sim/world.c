@@ -62,6 +62,11 @@ void world_note_applied(struct world *world, struct manager *manager)
     check_applied(world->check, manager);
 }
 
+void world_note_plan(struct world *world, const struct site *site)
+{
+    if (world->nemesis) nemesis_strike(world->nemesis, site);
+}
+
 struct manager *world_leader(struct world *world)
 {
     struct manager *found = NULL;
@@ -129,7 +134,10 @@ struct world *world_new(const struct world_options *options)
     rng_init(&w->rng, w->seed, "swarm", 0);
     w->raft_datagrams = rng_chance(&w->rng, 300000);
     make_managers(w);
-    if (options->sites_max > 0) w->sites_n = (unsigned)rng_between(&w->rng, 1, options->sites_max);
+    for (unsigned i = 0; i < 2 && options->sites_max > 0; i++) { /* One cluster more often than four. */
+        unsigned drawn = (unsigned)rng_log_between(&w->rng, 1, options->sites_max);
+        if (w->sites_n == 0 || drawn < w->sites_n) w->sites_n = drawn;
+    }
     for (unsigned i = 0; i < w->sites_n; i++) site_init(&w->sites[i], w, i);
     w->check = check_new(w);
     w->nemesis = nemesis_new(w);

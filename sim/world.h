@@ -89,6 +89,8 @@ bool world_credentials_missing(const struct world *world);
 /* A manager's leadership is established; a manager has applied a command or restored a snapshot. */
 void world_note_leader(struct world *world, struct manager *manager);
 void world_note_applied(struct world *world, struct manager *manager);
+/* A plan of kind failover begins. */
+void world_note_plan(struct world *world, const struct site *site);
 /* The manager that leads and is not paused; NULL: none. */
 struct manager *world_leader(struct world *world);
 

@@ -8,7 +8,7 @@
 
 /* Name, the property that must catch it (DESIGN §2), what is broken. */
 #define MUTANTS(X)                                                                                                     \
-    X(act_before_commit, "S1 S3", "the driver performs verbs of an intent that is not committed")
+    X(open_unapplied, "S2", "APPLY and PROMOTE do not wait for what was received")
 
 enum mutant {
     MUTANT_none,

@@ -1,0 +1,166 @@
+#!/usr/bin/python3
+"""The simulator's part of `make test` (suite "sim" of tests/run).
+
+    tests/sim/run.py --build DIR [--asan DIR] [--mutants DIR] [--seeds N] [NAME ...]
+
+objects: regent-sim links the very objects of libregent.a, and no file of sim/ defines a symbol of theirs.
+kept: every seed of sim/seeds/. repeat: a seed gives the same bytes twice, and with the other build. fresh: N seeds
+derived from the commit, and the shares that the simulator promises. mutants: each is found by its kept seed.
+Prints "ok NAME" or "FAILED NAME" and what was said. Exit 0 only when nothing failed.
+"""
+import argparse
+import glob
+import hashlib
+import os
+import re
+import subprocess
+import sys
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+SECONDS = 600
+# Objects that must be the production ones, as source files.
+PRODUCTION = ["fsm/*.c", "plan/*.c", "mysql/verb*.c", "mysql/probe.c", "mysql/gtid*.c", "mysql/flavour.c",
+              "mysql/result.c", "manager/driver.c", "manager/execute.c", "manager/observe*.c", "manager/consensus.c",
+              "manager/sessions.c", "raft/node*.c", "raft/guard.c", "raft/preflight.c", "proto/command.c",
+              "proto/snapshot*.c", "proto/observation.c"]
+PROMISES = {"failover": 60, "change": 30, "seconds": 120, "faults": 5, "writes": 10, "probes": 20}
+
+
+def run(argv):
+    done = subprocess.run(argv, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          text=True, errors="replace", timeout=SECONDS, check=False)
+    return done.returncode, done.stdout
+
+
+def sha(data):
+    return hashlib.sha256(data).hexdigest()
+
+
+def defined(path):
+    """Global symbols that an object defines."""
+    out = subprocess.run(["nm", "--defined-only", "-g", path], stdout=subprocess.PIPE, text=True, check=True).stdout
+    return {line.split()[-1] for line in out.splitlines() if len(line.split()) == 3}
+
+
+def test_objects(o):
+    problems = []
+    archive = os.path.join(o.build, "libregent.a")
+    with open(os.path.join(o.build, "regent-sim.map"), encoding="utf-8", errors="replace") as f:
+        linked = set(re.findall(r"libregent\.a\(([\w.-]+\.o)\)", f.read()))
+    ours = {}
+    for path in glob.glob(os.path.join(o.build, "obj", "sim", "*.o")):
+        for symbol in defined(path):
+            ours[symbol] = path
+    for source in sorted(s for p in PRODUCTION for s in glob.glob(os.path.join(ROOT, p))):
+        name = os.path.relpath(source, ROOT)[:-2] + ".o"
+        path = os.path.join(o.build, "obj", name)
+        member = os.path.basename(name)
+        with open(path, "rb") as f:
+            built = sha(f.read())
+        packed = sha(subprocess.run(["ar", "p", archive, member], stdout=subprocess.PIPE, check=True).stdout)
+        if built != packed and not any(os.path.basename(p) == member for p in twins(path)):
+            problems.append(f"{name}: the archive holds another object")
+        if member not in linked and defined(path):
+            problems.append(f"{name}: not linked into regent-sim from libregent.a")
+        problems += [f"{name}: {ours[s]} defines {s}, too" for s in defined(path) & set(ours)]
+    return "\n".join(problems)
+
+
+def twins(path):
+    """Other objects of that base name: the archive holds both under one name."""
+    same = glob.glob(os.path.join(os.path.dirname(os.path.dirname(path)), "*", os.path.basename(path)))
+    return [p for p in same if p != path]
+
+
+def kept_seeds(folder):
+    for path in sorted(glob.glob(os.path.join(ROOT, "sim", folder, "*"))):
+        with open(path, encoding="utf-8") as f:
+            yield os.path.basename(path), f.readline().split()
+
+
+def test_kept(o):
+    problems = []
+    for name, args in kept_seeds("seeds"):
+        code, output = run([os.path.join(o.build, "regent-sim"), "--quiet", *args])
+        if code != 0:
+            problems.append(f"{name} ({' '.join(args)}): exit {code}\n{output}")
+    return "\n".join(problems)
+
+
+def digest(output):
+    return re.search(r"^digest: .*$", output, re.M).group(0)
+
+
+def test_repeat(o):
+    problems = []
+    for seed in (2, 5, 9):
+        binary = os.path.join(o.build, "regent-sim")
+        _, first = run([binary, "--seed", str(seed), "--trace"])
+        _, second = run([binary, "--seed", str(seed), "--trace"])
+        if first != second:
+            problems.append(f"seed {seed}: two runs differ")
+        _, other = run([os.path.join(o.asan, "regent-sim"), "--seed", str(seed)])
+        if digest(other) != digest(first):
+            problems.append(f"seed {seed}: {o.build} and {o.asan} differ")
+    return "\n".join(problems)
+
+
+def first_seed():
+    _, commit = run(["git", "rev-parse", "HEAD"])
+    return int(commit.strip()[:12], 16) % 10**12
+
+
+def shares(output):
+    text = re.search(r"shares: (\d+) % .* (\d+) % .*\nrates: \d+ events, (\d+) writes, (\d+) probes .* least (\d+) s, "
+                     r"(\d+) faults", output)
+    return dict(zip(("failover", "change", "writes", "probes", "seconds", "faults"), map(int, text.groups())))
+
+
+def test_fresh(o):
+    code, output = run([os.path.join(o.build, "regent-sim"), "--from", str(first_seed()), "--seeds", str(o.seeds)])
+    print("\n".join(line for line in output.splitlines()[-4:]), flush=True)
+    if code != 0:
+        return f"exit {code}\n" + output
+    found = shares(output)
+    return "\n".join(f"{k}: {found[k]}, promised {v}" for k, v in PROMISES.items() if found[k] < v)
+
+
+def test_mutants(o):
+    problems = []
+    binary = os.path.join(o.mutants, "regent-sim")
+    _, names = run([binary, "--mutants"])
+    kept = dict(kept_seeds("mutants"))
+    for name in (line.split("\t")[0] for line in names.splitlines()):
+        if name not in kept:
+            problems.append(f"{name}: no kept seed in sim/mutants/")
+            continue
+        code, output = run([binary, "--quiet", *kept[name]])
+        if code != 0:
+            problems.append(f"{name}: its seed fails without it\n{output}")
+        code, output = run([binary, "--quiet", "--mutant", name, *kept[name]])
+        if code not in (1, 3):
+            problems.append(f"{name}: not found (exit {code})\n{output}")
+    return "\n".join(problems)
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--build", default=os.path.join(ROOT, "build"))
+    parser.add_argument("--asan", default=os.path.join(ROOT, "build", "asan"))
+    parser.add_argument("--mutants", default=os.path.join(ROOT, "build", "mutants"))
+    parser.add_argument("--seeds", type=int, default=300)
+    parser.add_argument("names", nargs="*")
+    o = parser.parse_args()
+    failed = 0
+    for name, test in (("objects", test_objects), ("kept", test_kept), ("repeat", test_repeat),
+                       ("mutants", test_mutants), ("fresh", test_fresh)):
+        if o.names and name not in o.names:
+            continue
+        problem = test(o)
+        print(f"ok {name}" if not problem else f"FAILED {name}\n{problem}", flush=True)
+        failed += bool(problem)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
