@@ -136,6 +136,11 @@ static void refuse_old_term(struct guard *g, const struct raft_message *m)
     if (req != NULL && g->io.send(&g->io, req, &reply, on_refused) != 0) free(req);
 }
 
+bool guard_is_late_vote(struct raft *r, const struct raft_message *message)
+{
+    return message->type == RAFT_REQUEST_VOTE_RESULT && raft_state(r) != RAFT_CANDIDATE;
+}
+
 static bool is_of_old_term(struct guard *g, const struct raft_message *m)
 {
     uint64_t term = RAFT_COMPAT_TERM(g->raft);
@@ -162,8 +167,7 @@ static void on_recv(struct raft_io *io, struct raft_message *m)
         drop_message(m);
         return;
     }
-    bool is_late_vote = m->type == RAFT_REQUEST_VOTE_RESULT && raft_state(g->raft) != RAFT_CANDIDATE;
-    if (is_late_vote) return; /* guard.h */
+    if (guard_is_late_vote(g->raft, m)) return;
     if (m->type == RAFT_REQUEST_VOTE && is_leader_silent(g)) m->request_vote.disrupt_leader = true;
     g->recv(io, m);
 }

@@ -91,6 +91,9 @@ int64_t guard_contact_ms(struct guard *g, raft_id id);
 /* Makes libraft close its connection to a peer and connect anew for its next message. */
 void guard_drop_connection(struct guard *g, raft_id id);
 
+/* A vote that comes when 'r' is no candidate any more: it must not reach libraft (see above). Borrows both. */
+bool guard_is_late_vote(struct raft *r, const struct raft_message *message);
+
 /* What to send in place of 'message': itself, or '*copy' (the caller's), where a refused pre-vote names our term.
  * libraft answers a pre-vote with the term of the request, so a member that is two or more terms behind never learns
  * of it. When it is the one with the longer log, the others cannot win without it, nor it without them: a majority runs

@@ -35,6 +35,8 @@ struct world_member {
     struct raft_fsm fsm;
     struct fsm_state *state;
     int (*send)(struct raft_io *io, struct raft_io_send *req, const struct raft_message *message, raft_io_send_cb cb);
+    int (*start)(struct raft_io *io, unsigned msecs, raft_io_tick_cb tick, raft_io_recv_cb recv);
+    raft_io_recv_cb recv;
     uint64_t last; /* Index applied last. */
     unsigned applied_n;
 };
@@ -120,15 +122,46 @@ static inline int world_restore(struct raft_fsm *fsm, struct raft_buffer *buf)
 
 static struct world *world_current; /* libraft gives a send no way to find us. */
 
-/* As raft/guard.c does it. */
-static inline int world_send(struct raft_io *io, struct raft_io_send *req, const struct raft_message *message,
-                             raft_io_send_cb cb)
+static inline unsigned world_member_of(const struct raft_io *io)
 {
-    struct raft_message copy;
     unsigned i = 0;
 
     while (world_raft(world_current, i)->io != io) i++;
+    return i;
+}
+
+/* As raft/guard.c does it: what libraft judges or answers by bytes that were never set would make a seed another run
+ * each time. */
+static inline void world_recv(struct raft_io *io, struct raft_message *message)
+{
+    unsigned i = world_member_of(io);
+
+    if (!guard_is_late_vote(world_raft(world_current, i), message)) world_current->members[i].recv(io, message);
+}
+
+static inline int world_start(struct raft_io *io, unsigned msecs, raft_io_tick_cb tick, raft_io_recv_cb recv)
+{
+    struct world_member *m = &world_current->members[world_member_of(io)];
+
+    m->recv = recv;
+    return m->start(io, msecs, tick, world_recv);
+}
+
+static inline int world_send(struct raft_io *io, struct raft_io_send *req, const struct raft_message *message,
+                             raft_io_send_cb cb)
+{
+    struct raft_message copy, whole = *message;
+    unsigned i = world_member_of(io);
+
     message = guard_tell_term(world_raft(world_current, i), message, &copy);
+    if (message->type == RAFT_APPEND_ENTRIES_RESULT && message->append_entries_result.rejected > 0) {
+        raft_index last = raft_last_index(world_raft(world_current, i));
+        raft_index rejected = message->append_entries_result.rejected;
+
+        /* libraft's own rule, which it leaves out in an answer to an older term. */
+        whole.append_entries_result.last_log_index = last < rejected ? last : rejected - 1;
+        message = &whole;
+    }
     return world_current->members[i].send(io, req, message, cb);
 }
 
@@ -153,6 +186,8 @@ static inline void world_open(struct world *w, unsigned n, uint64_t seed)
                                    .restore = world_restore};
         MUST(raft_fixture_grow(&w->fixture, &m->fsm) == 0);
         world_raft(w, i)->tracer = NULL; /* It would print each event. */
+        m->start = world_raft(w, i)->io->start;
+        world_raft(w, i)->io->start = world_start;
         m->send = world_raft(w, i)->io->send;
         world_raft(w, i)->io->send = world_send;
         raft_set_snapshot_threshold(world_raft(w, i), 1u << 30);
