@@ -54,7 +54,7 @@ int replay_entry(struct fsm_state *state, const struct log_entry *entry, struct 
 
 int replay_to(const struct log_image *image, unsigned source, uint64_t index, struct fsm_state *state, struct err *e)
 {
-    struct fsm_command *command = malloc(sizeof *command);
+    struct fsm_command *command = calloc(1, sizeof *command);
     struct agreement *agreement = calloc(1, sizeof *agreement);
     if (command == NULL || agreement == NULL) {
         free(command);

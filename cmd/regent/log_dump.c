@@ -169,7 +169,7 @@ static void dump_command(struct dump *d, const struct log_entry *entry)
         char client[20];
         (void)snprintf(client, sizeof client, "%016" PRIx64, head.id.client);
         d->fields = json_object();
-        if (rc == 0) rc = proto_command_describe(entry->data, entry->size, &head, &put, &e);
+        if (rc == 0) MUST(proto_command_describe(entry->data, entry->size, &head, &put, &e) == 0); /* As just now. */
         print_line(json_pack("{s:s,s:I,s:I,s:s,s:s,s:{s:s,s:I,s:I},s:b,s:o}", "type", "command", "index",
                              (json_int_t)entry->index, "term", (json_int_t)entry->term, "time", time, "kind", head.name,
                              "request", "client", client, "seq", (json_int_t)head.id.seq, "since",
@@ -178,7 +178,7 @@ static void dump_command(struct dump *d, const struct log_entry *entry)
     }
     text_addf(&d->text, "%" PRIu64 " term=%" PRIu64 " %s %s id=%016" PRIx64 ":%" PRIu64, entry->index, entry->term,
               time[0] != '\0' ? time : "-", head.name, head.id.client, head.id.seq);
-    if (rc == 0) rc = proto_command_describe(entry->data, entry->size, &head, &put, &e);
+    if (rc == 0) MUST(proto_command_describe(entry->data, entry->size, &head, &put, &e) == 0);
     if (head.newer) text_add(&d->text, " (with fields of a newer version)");
     flush_text(d);
 }

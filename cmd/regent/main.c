@@ -224,6 +224,7 @@ int main(int argc, char **argv)
     bool done;
     (void)setlocale(LC_CTYPE, ""); /* For the lines of trees; without it they are ASCII. */
     enum client_code code = parse_command_line(&cli, argc, argv, &done);
+    MUST(code != CLIENT_OK || done || cli.command != NULL);
     if (code == CLIENT_OK && !done) code = cli.command->run(&cli);
     if (fflush(stdout) != 0 && code == CLIENT_OK) {
         fprintf(stderr, "regent: cannot write: %s\n", strerror(errno));

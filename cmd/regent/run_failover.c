@@ -33,12 +33,12 @@ static enum client_code dry_run(const struct cli *cli, struct asker *k, const st
     struct client_request dry = *r;
     struct client_answer a;
     dry.dry_run = true;
-    enum client_code code = asker_ask(k, &dry, false, &a);
+    (void)asker_ask(k, &dry, false, &a);
     json_t *json = a.json != NULL ? answer_json(&a) : NULL;
     if (json != NULL && cli->json && cli->dry_run) print_json(json);
     else if (json != NULL) print_steps(out, json);
     json_decref(json);
-    code = tell(&a);
+    enum client_code code = tell(&a);
     client_answer_fini(&a);
     return code;
 }

@@ -12,6 +12,7 @@
 
 #include "cmd/regent/render.h"
 #include "cmd/regent/run.h"
+#include "lib/base/text.h"
 #include "lib/clock.h"
 #include "lib/token.h"
 #include "manager/config.h"
@@ -22,10 +23,8 @@ static bool take_address(char to[FSM_ADDRESS_SIZE], const char *address)
 {
     char host[FSM_ADDRESS_SIZE];
     uint16_t port;
-    if (strlen(address) < FSM_ADDRESS_SIZE && config_split_address(address, host, sizeof(host), &port) == 0) {
-        strcpy(to, address);
+    if (config_split_address(address, host, sizeof(host), &port) == 0 && text_copy(to, FSM_ADDRESS_SIZE, address))
         return true;
-    }
     fprintf(stderr, "regent: \"%.100s\" is no address: HOST:PORT\n", address);
     return false;
 }
@@ -176,8 +175,8 @@ static enum client_code set_role(const struct cli *cli, struct asker *k, const c
     struct client_request r = {.op = CLIENT_MEMBER_SET, .member = {.role = role}};
     struct client_answer a;
     if (!take_name(r.server, name)) return CLIENT_USAGE;
-    enum client_code code = asker_ask(k, &r, false, &a);
-    code = tell(&a);
+    (void)asker_ask(k, &r, false, &a);
+    enum client_code code = tell(&a);
     client_answer_fini(&a);
     return code == CLIENT_OK ? follow(cli, k, name, role) : code;
 }

@@ -122,7 +122,7 @@ static bool is_joined(const struct config *config, int *rc, struct err *e)
 int join(const struct config *config, const struct join_options *options, struct err *e)
 {
     struct raft_node_config node = {.data_dir = config->data_dir};
-    struct raft_node_identity who;
+    struct raft_node_identity who = {0};
     struct token t;
     bool is_open;
     int rc;
