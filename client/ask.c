@@ -2,7 +2,8 @@
  *
  * Happy path: the first address answers, or sends us to the leader, who answers; the connection is kept. Before the
  * first attempt of a change a manager is asked for an index (CLIENT_VERSION): the request's id says since when it
- * exists (fsm_dedup_is_expired()).
+ * exists (fsm_dedup_is_expired()). The same answer names the addresses of the group, for the time when the manager that
+ * we were told of is gone: a leader that is removed ends while its removal is followed.
  * Failure modes: an address is dead or frozen -> the next one; no leader yet, or a round over all addresses failed ->
  * again after a pause that grows, has a bound, and is drawn by chance, until the patience ends; the answer to a change
  * is lost -> repeated under the same request id, which the managers know again; they know it no more -> unknown, or
@@ -11,6 +12,7 @@
 #include "client/ask.h"
 
 #include <errno.h>
+#include <jansson.h>
 #include <string.h>
 #include <time.h>
 
@@ -62,9 +64,9 @@ struct attempt {
     bool in_flight;  /* A change was sent and its outcome is not known. */
     bool is_forgotten; /* ... and will not be: the managers remember no longer. */
     bool is_redirect;  /* The last answer named a leader, and the one before it did not. */
-    unsigned tried;   /* Addresses of the list, one after the other. */
+    unsigned tried;   /* Addresses, one after the other. */
     int64_t pause_ms; /* The next pause is at most so long. */
-    struct err error; /* The last failure of a connection. */
+    struct err error; /* The last failure of a connection that the caller named. */
 };
 
 static void forget_leader(struct asker *k)
@@ -78,18 +80,47 @@ static void learn_index(struct asker *k, const struct client_answer *a)
     if (a->index > k->index) k->index = a->index;
 }
 
+static unsigned addresses_n(const struct asker *k)
+{
+    return k->endpoints_n + k->members_n;
+}
+
+/* Takes what the answer to a hello says of the group; a manager that says nothing changes nothing. An address is never
+ * a path: it would be a socket of this machine. */
+static void learn_members(struct asker *k, const struct client_answer *a)
+{
+    json_t *json = a->json != NULL ? json_loads(a->json, 0, NULL) : NULL, *address;
+    json_t *list = json_object_get(json, "addresses");
+    size_t i;
+    if (json_array_size(list) > 0) k->members_n = 0;
+    json_array_foreach(list, i, address)
+    {
+        const char *s = json_string_value(address);
+        if (k->members_n == ASK_MEMBERS_MAX) break;
+        if (s == NULL || s[0] == '\0' || strchr(s, '/') != NULL) continue;
+        if (TEXT_COPY(k->members[k->members_n], s)) k->members_n++;
+    }
+    json_decref(json);
+}
+
+/* To the leader if it is known, else to the next address. What fails at a member that nobody named is no text for the
+ * operator (without certificates, that is each one on another machine). */
 static bool open_link(struct asker *k, struct attempt *t)
 {
+    struct err unnamed = {0}, *e = &t->error;
     const char *address = k->leader;
     if (link_is_open(&k->link)) return true;
     if (k->leader[0] == '\0') {
-        address = k->endpoints[k->next++ % k->endpoints_n];
+        unsigned i = k->next++ % addresses_n(k);
+        address = i < k->endpoints_n ? k->endpoints[i] : k->members[i - k->endpoints_n];
+        if (i >= k->endpoints_n) e = &unnamed;
         t->tried++;
     }
-    return link_open(&k->link, address, mono_add_ms(clock_mono(), CONNECT_MS), &t->error) == 0;
+    return link_open(&k->link, address, mono_add_ms(clock_mono(), CONNECT_MS), e) == 0;
 }
 
-/* Asks the manager on a new connection for an index, so that a change can say since when it exists. */
+/* Asks the manager on this connection for an index, so that a change can say since when it exists, and for the addresses
+ * of the group. */
 static bool say_hello(struct asker *k, struct attempt *t)
 {
     struct client_request hello = {.op = CLIENT_VERSION};
@@ -98,7 +129,9 @@ static bool say_hello(struct asker *k, struct attempt *t)
     if (link_send(&k->link, &hello, deadline, &t->error) != 0) return false;
     if (link_receive(&k->link, &a, deadline, &t->error) != 0) return false;
     t->heard = true;
+    k->has_said_hello = true;
     learn_index(k, &a);
+    learn_members(k, &a);
     client_answer_fini(&a);
     return true;
 }
@@ -108,7 +141,8 @@ static bool try_once(struct asker *k, struct client_request *r, struct attempt *
 {
     bool is_new = !link_is_open(&k->link);
     bool is_fresh = t->is_change && !t->in_flight; /* No attempt so far can have been applied. */
-    if (!open_link(k, t) || (is_new && is_fresh && !say_hello(k, t))) {
+    bool is_polite = is_new ? is_fresh || r->follow : is_fresh && !k->has_said_hello;
+    if (!open_link(k, t) || (is_polite && !say_hello(k, t))) {
         forget_leader(k);
         return false;
     }
@@ -154,7 +188,7 @@ static bool is_final(struct asker *k, struct attempt *t, const struct client_ans
  * address of this round. Else it waits, at least half of t->pause_ms: many clients must not come back together. */
 static void pause_between(const struct asker *k, struct attempt *t)
 {
-    if (t->is_redirect || (k->leader[0] == '\0' && k->next % k->endpoints_n != 0)) return;
+    if (t->is_redirect || (k->leader[0] == '\0' && k->next % addresses_n(k) != 0)) return;
     int64_t left_ms = mono_since_ms(t->deadline, clock_mono());
     int64_t ms = t->pause_ms / 2 + (int64_t)(clock_random() % (uint64_t)(t->pause_ms / 2 + 1));
     if (ms > left_ms) ms = left_ms > 0 ? left_ms : 0;
@@ -185,7 +219,7 @@ static enum client_code give_up(const struct asker *k, const struct attempt *t, 
     bool is_refused = t->error.code == -EKEYREJECTED;
     text_addf(&text, "%s: %s.", is_refused ? "No manager was asked, because of certificates" : "No manager answers",
               t->error.text);
-    if (k->endpoints_n > 1) text_addf(&text, " All %u addresses were tried.", k->endpoints_n);
+    if (addresses_n(k) > 1) text_addf(&text, " All %u addresses were tried.", addresses_n(k));
     if (!is_refused) text_add(&text, " Is regentd running there? --connect or REGENT_CONNECT name another.");
     return a->code;
 }
@@ -195,7 +229,7 @@ static bool ask_stale(struct asker *k, const struct client_request *r, struct at
 {
     struct client_request stale = *r;
     stale.stale_ok = true;
-    for (unsigned i = 0; i < k->endpoints_n; i++) {
+    for (unsigned i = 0, n = addresses_n(k); i < n; i++) {
         forget_leader(k);
         if (!try_once(k, &stale, t, a)) continue;
         if (a->code != CLIENT_REDIRECT && (a->code != CLIENT_NO_LEADER || a->json != NULL)) return true;
@@ -210,7 +244,7 @@ static bool is_over(const struct asker *k, const struct attempt *t)
 {
     struct mono now = clock_mono();
     if (t->is_forgotten || !mono_before(now, t->deadline)) return true;
-    return !t->heard && !t->in_flight && mono_since_ms(now, t->started) >= k->dead_ms && t->tried >= k->endpoints_n;
+    return !t->heard && !t->in_flight && mono_since_ms(now, t->started) >= k->dead_ms && t->tried >= addresses_n(k);
 }
 
 enum client_code asker_ask(struct asker *k, struct client_request *r, bool stale_ok, struct client_answer *a)

@@ -6,14 +6,17 @@
 
 #include "client/connect.h"
 
-enum { ASK_ENDPOINTS_MAX = 8, ASK_PATIENCE_MS = 5000, ASK_DEAD_MS = 1000 };
+enum { ASK_ENDPOINTS_MAX = 8, ASK_MEMBERS_MAX = 8, ASK_PATIENCE_MS = 5000, ASK_DEAD_MS = 1000 };
 
 struct asker {
     int64_t patience_ms; /* How long one asker_ask() goes on; ASK_PATIENCE_MS unless the caller sets it. */
     int64_t dead_ms;     /* As long as no manager answered at all and nothing is under way; ASK_DEAD_MS, likewise. */
     unsigned endpoints_n;
     char endpoints[ASK_ENDPOINTS_MAX][FSM_PATH_SIZE];
-    unsigned next;                 /* Endpoint to try next. */
+    unsigned members_n; /* Addresses of the group, as a manager told them: tried after the endpoints. */
+    char members[ASK_MEMBERS_MAX][FSM_ADDRESS_SIZE];
+    bool has_said_hello;
+    unsigned next;                 /* Endpoint or member to try next. */
     char leader[FSM_ADDRESS_SIZE]; /* Where we were sent; empty: not known. */
     struct link link;
     struct fsm_request_id id; /* Of the last request that changes something. */
@@ -33,6 +36,8 @@ void asker_fini(struct asker *k);
  * A request that changes something gets a fresh id, and is repeated under that id when its answer was lost: it is done
  * once, or not at all. CLIENT_UNKNOWN when it was sent and nobody could say in time what became of it, or the managers
  * remember no longer. r->id then tells which request it was.
+ * Before a change, and before it follows events, it asks a manager for the addresses of the group: when that manager
+ * ends later, the others are asked in its place.
  * 'a' is always initialised and has a text then; client_answer_fini() it.
  * 'stale_ok': rather than nothing, take what one manager remembers (code CLIENT_NO_LEADER, with JSON). */
 enum client_code asker_ask(struct asker *k, struct client_request *r, bool stale_ok, struct client_answer *a);

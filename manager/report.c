@@ -141,7 +141,7 @@ static json_t *speaks(const struct hello *hello)
 
 json_t *report_versions(const struct report_node *node)
 {
-    json_t *out = json_object(), *managers = json_array();
+    json_t *out = json_object(), *managers = json_array(), *addresses = json_array();
     put_string(out, "version", REGENT_VERSION);
     put_string(out, "node", node->name);
     put_number(out, "group_version", node->version);
@@ -154,6 +154,8 @@ json_t *report_versions(const struct report_node *node)
         if (node->hellos[i].manager_id == node->id) put(out, "speaks", speaks(&node->hellos[i]));
     }
     put(out, "managers", managers);
+    for (unsigned i = 0; i < node->members_n; i++) push(addresses, string_of(node->members[i].address));
+    put(out, "addresses", addresses);
     return out;
 }
 

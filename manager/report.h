@@ -102,8 +102,9 @@ json_t *report_plans(const struct fsm_state *state, const struct fsm_cluster *cl
  * version, certificate_expires}]}. role: joining, standby, voter, leaving. What only a leader knows is null elsewhere.
  * */
 json_t *report_members(const struct report_node *node, const struct fsm_state *state);
-/* {version, node, group_version, speaks:[lowest, highest], managers:[{id, version, speaks}]}: of the program that
- * answers, of the group, and of the programs that it knows of (on the leader: of all that are connected). */
+/* {version, node, group_version, speaks:[lowest, highest], managers:[{id, version, speaks}], addresses:[...]}: of the
+ * program that answers, of the group, and of the programs that it knows of (on the leader: of all that are connected);
+ * and where the voters are, so that a client finds the others when this one ends. */
 json_t *report_versions(const struct report_node *node);
 /* The declaration in the keys of a cluster file, and what is committed: {cluster, flavour, durability, credentials,
  * detect, servers, epoch, master, version}. */

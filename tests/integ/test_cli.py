@@ -18,7 +18,7 @@ import pytest
 REGENT = os.path.join(os.environ.get("REGENT_BUILD", "build"), "regent")
 OK, FAILED, USAGE, NO_LEADER, UNKNOWN, REFUSED, REDIRECT, MORE = 0, 1, 2, 3, 4, 5, 64, 65
 STATUS, EVENTS, EXPLAIN, FAILOVER, PLAN_LIST, PLAN_SHOW, PLAN_ABORT = range(1, 8)
-VERSION, NOTE, EXPIRED = 11, 12, 66
+MEMBER_LIST, VERSION, NOTE, MEMBER_SET, EXPIRED = 8, 11, 12, 14, 66
 
 
 def varint(value):
@@ -67,6 +67,7 @@ class Manager:
     def __init__(self, script, path=None):
         self.script, self.requests, self.closing = script, [], False
         self.index = 1000
+        self.group = []  # Addresses that a hello is answered with.
         self.listener = socket.socket(socket.AF_UNIX if path else socket.AF_INET)
         self.listener.bind(path or ("127.0.0.1", 0))
         self.listener.listen(16)
@@ -102,7 +103,8 @@ class Manager:
                     assert kind == 1
                     request = fields(read(size))
                     if request[1] == VERSION:  # Also how a client learns an index before it changes something.
-                        answers = answer(OK, body={"version": "9.9", "node": "m7"}, index=self.index)
+                        answers = answer(OK, body={"version": "9.9", "node": "m7", "addresses": self.group},
+                                         index=self.index)
                     else:
                         self.requests.append(request)
                         answers = self.script(request)
@@ -380,6 +382,42 @@ def test_follow_survives_a_lost_manager(manager):
     done = regent("--connect", first.address, "--json", "events", "--follow")
     assert [json.loads(line)["index"] for line in done.stdout.splitlines()] == [0, 1, 2, 3, 4]
     assert done.returncode == FAILED and "enough" in done.stderr
+
+
+@pytest.mark.parametrize("is_socket", [False, True])
+def test_others_are_asked_when_the_only_address_ends(manager, tmp_path, is_socket):
+    """A leader that is removed does it, and ends: who was told only of it asks the group."""
+    def leader(request):
+        if request[1] != MEMBER_SET:
+            return None
+        first.close()
+        return answer(OK, "it is being removed")
+
+    rest = manager(lambda r: answer(OK, body={"members": [{"name": "m2", "role": "voter", "want": "voter"}]}))
+    first = manager(leader, str(tmp_path / "sock") if is_socket else None)
+    # What is no address of a manager, or nobody's, does no harm.
+    first.group = ["/etc/passwd", "", 7, "x" * 1000, "192.0.2.1:7401", "127.0.0.1:1", rest.address]
+    began = time.monotonic()
+    done = regent("--connect", first.address, "member", "remove", "m1", seconds=50)
+    assert done.returncode == OK and "m1 is removed" in done.stdout, done.stderr
+    assert time.monotonic() - began < 30
+    assert [r[1] for r in rest.requests] == [MEMBER_LIST]
+
+
+def test_follow_goes_on_at_another_member(manager):
+    rest = manager(lambda r: answer(FAILED, "enough") if r[6] == 2 else None)
+
+    def leader(_):
+        if first.closing:
+            return None
+        first.close()
+        return [answer(MORE, body={"events": [event(0), event(1)], "next": 2, "more": False}), answer(NO_LEADER)]
+
+    first = manager(leader)
+    first.group = [first.address, rest.address]
+    done = regent("--connect", first.address, "--json", "events", "--follow")
+    assert done.returncode == FAILED and "enough" in done.stderr
+    assert [json.loads(line)["index"] for line in done.stdout.splitlines()] == [0, 1]
 
 
 class Failover:

@@ -45,6 +45,14 @@ def test_one_to_three_to_five_to_three_under_load(scene):
     group.stop()
 
 
+def test_the_leader_is_removed_by_its_own_address(group3):
+    """It ends while the removal is followed: the client has learned where the others are."""
+    leader = group3.wait_leader()
+    code, out, err = group3.regent("member", "remove", leader.name, manager=leader, check=False, seconds=70)
+    assert code == 0 and "is removed" in out, err
+    wait_for("it ends", 20, lambda: not leader.is_running(), 0.05)
+
+
 def test_a_dead_member_is_replaced(group3):
     group = group3
     leader = group.wait_leader()
