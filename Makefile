@@ -8,6 +8,7 @@
 #   make fuzz T=60, fuzz-selftest, fuzz-corpus     libFuzzer on every decoder (tests/fuzz)
 #   make lint, tsan                                 static analysis; data races of mysql/ (tests/lint)
 #   make bench, bench-stress                        figures of the group (tests/bench/bench.mk)
+#   make model      the protocol, searched exhaustively within bounds (tests/model/README.md)
 #   make demo       the main job, live (README.md); make bench-failover [SCENARIO=...] [RUNS=n]
 
 SAN ?=
