@@ -119,8 +119,8 @@ static bool open_link(struct asker *k, struct attempt *t)
     return link_open(&k->link, address, mono_add_ms(clock_mono(), CONNECT_MS), e) == 0;
 }
 
-/* Asks the manager on this connection for an index, so that a change can say since when it exists, and for the addresses
- * of the group. */
+/* Asks the manager on this connection for an index, so that a change can say since when it exists, and for the
+ * addresses of the group. */
 static bool say_hello(struct asker *k, struct attempt *t)
 {
     struct client_request hello = {.op = CLIENT_VERSION};
