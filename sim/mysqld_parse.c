@@ -175,19 +175,38 @@ static void parse_if(struct parser *x)
     patch(x, otherwise);
 }
 
-static void parse_for(struct parser *x)
+/* From FROM on: the ids of the rows, of those only for which the condition of ORDER BY is 'is_late' when it has one. */
+static void parse_loop_rows(struct parser *x, bool is_late)
 {
-    if (x->loop[0] != '\0' || !TEXT_COPY(x->loop, x->t->text)) parse_fail(x, "a loop in a loop");
-    x->t++;
-    parse_expect_all(x, "IN ( SELECT ID");
     unsigned cursor = x->scopes_n;
-    emit(x, OP_LOOP_BEGIN, 0, 0, 0);
     uint32_t next = parse_from(x);
+    if (parse_accept_all(x, "ORDER BY")) {
+        parse_expression(x);
+        if (!is_late) emit(x, OP_NOT, 0, 0, 0);
+        emit(x, OP_JUMP_UNLESS, 0, 0, next);
+    }
     emit(x, OP_COLUMN, cursor, COLUMN_ID, 0);
     emit(x, OP_LOOP_ADD, 0, 0, 0);
     emit(x, OP_JUMP, 0, 0, next);
     patch(x, next);
     x->scopes_n--;
+}
+
+static void parse_for(struct parser *x)
+{
+    if (x->loop[0] != '\0' || !TEXT_COPY(x->loop, x->t->text)) parse_fail(x, "a loop in a loop");
+    x->t++;
+    parse_expect_all(x, "IN ( SELECT ID");
+    emit(x, OP_LOOP_BEGIN, 0, 0, 0);
+    const struct token *from = x->t;
+    struct parser look = *x;
+    look.t++; /* Behind FROM: up to ')', and ORDER when it has one. */
+    while (look.t->kind != TOKEN_END && !parse_is(&look, "DO") && !parse_is(&look, "ORDER")) look.t++;
+    parse_loop_rows(x, false);
+    if (parse_is(&look, "ORDER")) { /* BY a condition: first those for which it is false. */
+        x->t = from;
+        parse_loop_rows(x, true);
+    }
     parse_expect_all(x, ") DO");
     uint32_t again = emit(x, OP_LOOP_NEXT, 0, 0, 0);
     parse_statements(x, false);

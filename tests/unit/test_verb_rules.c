@@ -422,7 +422,11 @@ static void test_close_ends_only_sessions_from_before(void **state)
     as_promoted();
     model.s.read_only = "0";
     done(&v);
-    assert_true(at("SET GLOBAL read_only = 1") < at("AND ID <= 77) DO KILL CONNECTION"));
+    assert_true(at("SET GLOBAL read_only = 1") < at("AND ID <= 77 ORDER BY "));
+    /* FACTS.md SS-6: who waits for an ack goes last. */
+    (void)at("AND ID <= 77 ORDER BY IFNULL(STATE, '') = 'Waiting for semi-sync ACK from slave') DO KILL CONNECTION");
+    assert_true(at("') ORDER BY IFNULL(STATE, '') = 'Waiting for semi-sync ACK from slave') DO KILL CONNECTION") <
+                at("SET GLOBAL read_only = 1"));
     (void)at("AND ID <= 77) AS sessions_left");
     assert_null(strstr(model.log, "ID <= 0"));
 }

@@ -2,6 +2,8 @@
  * servers, as root, never in the verb's own outcome alone. */
 #include "tests/unit/verb_rig.h"
 
+#include <sys/mman.h>
+
 #define DB1 (&rig.s[0])
 #define DB2 (&rig.s[1])
 #define DB3 (&rig.s[2])
@@ -552,6 +554,140 @@ static void test_close(void **state)
     kill(DB2->pid, SIGCONT);
 }
 
+static const char waiting_id[] = "SELECT ID FROM information_schema.PROCESSLIST WHERE STATE ="
+                                 " 'Waiting for semi-sync ACK from slave'";
+
+/* The acker is frozen since before: nobody has what is written in a round. */
+static void thaw_and_reopen(void)
+{
+    kill(DB2->pid, SIGCONT);
+    rig_await(DB1, "SELECT VARIABLE_VALUE FROM information_schema.GLOBAL_STATUS WHERE VARIABLE_NAME ="
+                   " 'RPL_SEMI_SYNC_MASTER_CLIENTS'", "1");
+    rig_sql(DB1, "SET GLOBAL read_only=0; SET GLOBAL rpl_semi_sync_master_enabled=0;"
+                 " SET GLOBAL rpl_semi_sync_master_enabled=1");
+    insert_rows(DB1, 1);
+}
+
+enum { GROUP_N = 16, GROUP_ROUNDS = 20 };
+
+static void await_leader(const struct session *leader)
+{
+    char id[32];
+
+    snprintf(id, sizeof(id), "%lu", mysql_thread_id(leader->my));
+    rig_await(DB1, waiting_id, id);
+}
+
+/* A group of 14 that waits for its ack, led by the newest session. The first two hold it up until it is whole. */
+static void make_group(struct session *apps)
+{
+    struct session *leader = &apps[GROUP_N - 1];
+    char sql[] = "INSERT INTO t.t (v) VALUES ('group')";
+
+    for (unsigned i = 0; i < GROUP_N; i++) assert_true(session_begin(&apps[i], DB1, "app", "a"));
+    session_send(&apps[0], sql);
+    await_leader(&apps[0]);
+    session_send(&apps[1], sql);
+    nap_ms(50);
+    session_send(leader, sql);
+    nap_ms(50);
+    for (unsigned i = 2; i < GROUP_N - 1; i++) session_send(&apps[i], sql);
+    nap_ms(100);
+    rig_sql(DB1, "KILL %lu", mysql_thread_id(apps[0].my));
+    await_leader(&apps[1]);
+    rig_sql(DB1, "KILL %lu", mysql_thread_id(apps[1].my));
+    await_leader(leader);
+}
+
+/* SS-6: a killed leader releases its group. Nobody of it may be told OK. */
+static void test_close_tells_a_group_nothing(void **state)
+{
+    (void)state;
+    static struct session apps[GROUP_N];
+    struct verb v = rig_verb(VERB_CLOSE, DB1, RIG_TOKEN);
+    unsigned told = 0, rounds = 0;
+    int64_t begun = now_us();
+
+    for (unsigned round = 0; round < GROUP_ROUNDS; round++) {
+        rig_freeze(DB2);
+        make_group(apps);
+        rig_do(DB1, &v);
+        unsigned before = told;
+        for (unsigned i = 0; i < GROUP_N; i++) {
+            if (session_read(&apps[i])->status == DB_OK) told++;
+            session_end(&apps[i]);
+        }
+        rounds += told > before;
+        thaw_and_reopen();
+    }
+    print_message("  false OKs in %u of %d rounds, %u in all, %lld ms\n", rounds, GROUP_ROUNDS, told,
+                  (long long)(now_us() - begun) / 1000);
+    assert_int_equal(told, 0);
+}
+
+enum { STORM_WRITERS = 14 };
+
+static struct storm {
+    unsigned oks_n; /* Writes that were answered with OK. */
+    bool is_over;
+} *storm;
+
+/* Comes back at once when it is cut off. */
+static void storm_write(void)
+{
+    static struct session app;
+
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    while (!__atomic_load_n(&storm->is_over, __ATOMIC_SEQ_CST)) {
+        if (!session_begin(&app, DB1, "app", "a")) nap_ms(1);
+        else if (mysql_query(app.my, "INSERT INTO t.t (v) VALUES ('storm')") != 0) session_end(&app);
+        else __atomic_fetch_add(&storm->oks_n, 1, __ATOMIC_SEQ_CST);
+    }
+    _exit(0);
+}
+
+/* Returns how many writes were answered with OK. */
+static unsigned storm_round(void)
+{
+    pid_t pids[STORM_WRITERS];
+    struct verb v = rig_verb(VERB_CLOSE, DB1, RIG_TOKEN);
+
+    rig_freeze(DB2);
+    memset(storm, 0, sizeof(*storm));
+    for (unsigned i = 0; i < STORM_WRITERS; i++) {
+        pids[i] = fork();
+        assert_true(pids[i] >= 0);
+        if (pids[i] == 0) storm_write();
+    }
+    rig_await(DB1, "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE USER = 'app' AND COMMAND = 'Query'",
+              "14");
+    nap_ms(150);
+    rig_do(DB1, &v);
+    __atomic_store_n(&storm->is_over, true, __ATOMIC_SEQ_CST);
+    for (unsigned i = 0; i < STORM_WRITERS; i++) waitpid(pids[i], NULL, 0);
+    return storm->oks_n;
+}
+
+/* For measuring what docs/limits.md tells, not for proving: run with STORM_ROUNDS=60. */
+static void test_close_in_a_storm(void **state)
+{
+    (void)state;
+    const char *text = getenv("STORM_ROUNDS");
+    unsigned rounds_n = text != NULL ? (unsigned)strtoul(text, NULL, 10) : 0, rounds = 0, told = 0;
+
+    if (rounds_n == 0) skip();
+    storm = mmap(NULL, sizeof(*storm), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    assert_true(storm != MAP_FAILED);
+    for (unsigned i = 0; i < rounds_n; i++) {
+        unsigned n = storm_round();
+        rounds += n > 0;
+        told += n;
+        thaw_and_reopen();
+    }
+    print_message("  false OKs in %u of %u rounds, %u in all\n", rounds, rounds_n, told);
+    munmap(storm, sizeof(*storm));
+}
+
 /* The reign row waits for an ack; neither it nor its session may bar the next leader. */
 static void test_reign_row_waits(void **state)
 {
@@ -810,6 +946,8 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(test_catch_up, rig_start_enrolled, rig_stop),
         cmocka_unit_test_setup_teardown(test_follow, rig_start_enrolled, rig_stop),
         cmocka_unit_test_setup_teardown(test_close, rig_start_enrolled, rig_stop),
+        cmocka_unit_test_setup_teardown(test_close_tells_a_group_nothing, rig_start_enrolled, rig_stop),
+        cmocka_unit_test_setup_teardown(test_close_in_a_storm, rig_start_enrolled, rig_stop),
         cmocka_unit_test_setup_teardown(test_reign_row_waits, rig_start_enrolled, rig_stop),
         cmocka_unit_test_setup_teardown(test_revoke_from_frozen_master, rig_start_enrolled, rig_stop),
         cmocka_unit_test_setup_teardown(test_half_received_transaction, rig_start_enrolled, rig_stop),
