@@ -86,7 +86,8 @@ static enum answer_kind member_set(const struct answer_world *w, const struct cl
     c->act = MEMBER_ACT_WANT;
     c->role = r->member.role;
     if (c->role == MEMBER_VOTER || m->want == c->role) return ANSWER_PROPOSE;
-    struct members_sight sight = {w->state, w->node->peers, w->node->peers_n, w->node->live_ms};
+    struct members_sight sight = {.state = w->state, .peers = w->node->peers, .peers_n = w->node->peers_n,
+                                  .live_ms = w->node->live_ms};
     char why[FSM_TEXT_SIZE];
     struct text text = TEXT_ON(why);
     if (members_may_leave(&sight, m->id, &text)) return ANSWER_PROPOSE;

@@ -106,7 +106,10 @@ static void next_leave(const struct members_sight *s, const struct raft_node_sta
     const struct raft_node_peer *peer = find_peer(s, row->id);
     char buffer[FSM_TEXT_SIZE];
     struct text why = TEXT_ON(buffer);
-    if (!members_may_leave(s, row->id, &why)) {
+    bool may_leave = members_may_leave(s, row->id, &why);
+    if (!may_leave && s->is_new) {
+        out->waiting = true;
+    } else if (!may_leave) {
         record(out, MEMBER_ACT_KEEP, row->id, fsm_member_role_none);
         TEXT_COPY(out->command.reason, buffer);
     } else if (row->id == status->id) {
@@ -166,6 +169,8 @@ struct members {
     int64_t live_ms;
     bool busy; /* A proposal, a change or a hand-over is under way. */
     struct mono not_before;
+    uint64_t term;         /* Led now, */
+    struct mono led_since; /* since then. */
     struct fsm_request_id id;
     struct members_todo todo;
 };
@@ -258,6 +263,9 @@ int64_t members_run(struct members *members, const struct raft_node_status *stat
     struct members_sight sight = {.state = consensus_state(m->consensus), .peers = peers, .live_ms = m->live_ms};
     sight.peers_n = raft_node_peers(consensus_node(m->consensus), peers, &settled);
     if (!settled) return WAIT_MS;
+    if (m->term != status->term) m->led_since = clock_mono();
+    m->term = status->term;
+    sight.is_new = mono_since_ms(clock_mono(), m->led_since) < m->live_ms;
     members_next(&sight, status, &m->todo);
     do_it(m);
     if (m->busy) return -1;

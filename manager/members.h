@@ -24,6 +24,7 @@ struct members_sight {
     const struct raft_node_peer *peers;
     unsigned peers_n;
     int64_t live_ms; /* Who was heard within is live. */
+    bool is_new;     /* This leader leads for less than that: who was not heard may only not have spoken to it yet. */
 };
 
 /* True when the group keeps a majority of live voters without 'id' as a voter. Else 'why' gets the numbers and what to

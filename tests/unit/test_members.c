@@ -187,6 +187,11 @@ static void a_member_leaves(void **state)
     /* The situation has changed since it was wanted: it stays, with the numbers. */
     g->peers[2].contact_ms = 9000;
     g->state.members[1].want = MEMBER_GONE;
+    g->sight.is_new = true; /* It may be silent only because nobody else led it before. */
+    next(g);
+    assert_int_equal(g->todo.step, MEMBERS_NOTHING);
+    assert_true(g->todo.waiting);
+    g->sight.is_new = false;
     expect_record(g, MEMBER_ACT_KEEP, 2, fsm_member_role_none);
     assert_non_null(strstr(g->todo.command.reason, "bring back m3 first"));
     /* It is out of the configuration: its row goes. */
