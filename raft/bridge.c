@@ -171,7 +171,7 @@ static void on_old(void *arg, struct conn *conn)
 
 /* --- making ------------------------------------------------------------------------------------------------------- */
 
-/* Two connected ends on the loop. Both must be closed in either case. */
+/* Two connected ends on the loop. When that fails, both are handles all the same and must be closed. */
 static int open_pair(uv_loop_t *loop, uv_pipe_t *theirs, uv_pipe_t *ours)
 {
     int fds[2];
@@ -192,11 +192,15 @@ static void on_theirs_closed(uv_handle_t *handle)
     free(handle);
 }
 
+/* Of a bridge that never was one. */
+static void on_ours_closed(uv_handle_t *handle)
+{
+    free(handle->data);
+}
+
 struct bridge *bridge_new(struct conn *conn, uint64_t id, bool dialled, const struct bridge_hooks *hooks,
                           uv_stream_t **out)
 {
-    const struct conn_hooks conn_hooks = {NULL, on_ready, on_bytes, on_drained, on_closed, on_old};
-    struct conn_hooks mine = conn_hooks;
     struct bridge *b = calloc(1, sizeof *b);
     uv_pipe_t *theirs = malloc(sizeof *theirs);
     if (b == NULL || theirs == NULL) {
@@ -204,21 +208,22 @@ struct bridge *bridge_new(struct conn *conn, uint64_t id, bool dialled, const st
         free(theirs);
         return NULL;
     }
+    int rc = open_pair(conn_loop(conn), theirs, &b->pipe);
+    b->pipe.data = b;
+    if (rc == 0) rc = uv_read_start((uv_stream_t *)&b->pipe, on_alloc, on_pipe_read);
+    if (rc != 0) {
+        uv_close((uv_handle_t *)theirs, on_theirs_closed);
+        uv_close((uv_handle_t *)&b->pipe, on_ours_closed);
+        return NULL;
+    }
     b->id = b->wire.id = id;
     b->dialled = dialled;
     b->hooks = *hooks;
     b->conn = conn;
     b->refs = 2;
-    mine.arg = b;
+    const struct conn_hooks mine = {b, on_ready, on_bytes, on_drained, on_closed, on_old};
     conn_set_hooks(conn, &mine);
     conn_set_deadline(conn, 0, CONN_NOT_REFUSED, NULL);
-    int rc = open_pair(conn_loop(conn), theirs, &b->pipe);
-    b->pipe.data = b;
-    if (rc == 0) rc = uv_read_start((uv_stream_t *)&b->pipe, on_alloc, on_pipe_read);
     *out = (uv_stream_t *)theirs;
-    if (rc == 0) return b;
-    *out = NULL;
-    uv_close((uv_handle_t *)theirs, on_theirs_closed);
-    bridge_close(b, "no descriptors left");
     return b;
 }

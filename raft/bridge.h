@@ -39,8 +39,8 @@ struct bridge {
 };
 
 /* Takes over a connection on which nothing but libraft's messages follows. Returns the bridge, for the owner's list,
- * and libraft's end in *out (its memory is from malloc(), for libraft to free). No descriptors: *out is NULL and the
- * bridge ends. No memory: returns NULL, and the connection is as it was. */
+ * and libraft's end in *out (its memory is from malloc(), for libraft to free). No memory or no descriptors: returns
+ * NULL, and the connection is as it was, with its hooks. */
 struct bridge *bridge_new(struct conn *conn, uint64_t id, bool dialled, const struct bridge_hooks *hooks,
                           uv_stream_t **out);
 

@@ -110,7 +110,7 @@ uv_stream_t *transport_bridge(struct transport *t, struct conn *conn, uint64_t i
     if (!dialled) drop_older(t, id);
     struct bridge *b = t->bridges_n < TRANSPORT_BRIDGES_MAX ? bridge_new(conn, id, dialled, &hooks, &stream) : NULL;
     if (b == NULL) {
-        conn_close(conn, "too many connections, or no memory");
+        conn_close(conn, "too many connections, or no descriptors or memory left");
         return NULL;
     }
     b->next = t->bridges;

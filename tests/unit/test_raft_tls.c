@@ -3,12 +3,24 @@
 #include "tests/unit/tls_fixture.h"
 
 #include <signal.h>
+#include <sys/syscall.h>
 
 #include "lib/conn_private.h"
 #include "raft/storage.h"
 #include "raft/transport.h"
 
 enum { NODES = 3 };
+
+static unsigned pairs_refused; /* So many socketpairs are not to be had, as when all descriptors are used up. */
+
+/* In place of libc's. */
+int socketpair(int domain, int type, int protocol, int fds[2])
+{
+    if (pairs_refused == 0) return (int)syscall(SYS_socketpair, domain, type, protocol, fds);
+    pairs_refused--;
+    errno = EMFILE;
+    return -1;
+}
 
 /* A caller with a certificate of the group. */
 struct caller {
@@ -120,6 +132,23 @@ static void test_old_connections_are_renewed_in_peace(void **state)
     assert_ptr_equal(fixture_leader(f), leader);
     assert_int_equal(leader->status.term, term);
     assert_int_equal(f->unknown + f->refused, 0);
+}
+
+/* Who has no descriptor left for libraft's end ends that connection and makes another, on both sides. */
+static void test_no_descriptors_for_a_while(void **state)
+{
+    struct fixture *f = ((struct rig *)*state)->f;
+    fixture_start(f);
+    fixture_elect(f);
+    fixture_propose(f, 5);
+    WAIT_UNTIL(f, fixture_is_settled(f));
+    pairs_refused = 12;
+    for (unsigned i = 0; i < f->n; i++)
+        for (struct conn *c = f->members[i].net.list; c != NULL; c = c->next) conn_close(c, "by the test");
+    WAIT_UNTIL(f, pairs_refused == 0);
+    fixture_elect(f);
+    fixture_propose(f, 20);
+    WAIT_UNTIL(f, fixture_is_settled(f));
 }
 
 /* --- whose certificate it is -------------------------------------------------------------------------------------- */
@@ -306,6 +335,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_group_works_over_tls, setup, teardown),
         cmocka_unit_test_setup_teardown(test_end_of_leader_is_seen_at_once, setup, teardown),
         cmocka_unit_test_setup_teardown(test_old_connections_are_renewed_in_peace, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_no_descriptors_for_a_while, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_node_needs_its_own_certificate, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_member_with_another_id_is_shut_out, setup, teardown),
         cmocka_unit_test_setup_teardown(test_bad_callers, setup, teardown),
