@@ -110,9 +110,9 @@ static int make_raft(const char *data_dir, const struct storage_identity *who, s
 {
     char new_dir[STORAGE_PATH_MAX], dir[STORAGE_PATH_MAX], text[RAFT_ERRMSG_BUF_SIZE] = "";
     uv_loop_t loop;
-    int rc = storage_clear_new(data_dir, e);
-    if (rc == 0) rc = storage_path(new_dir, data_dir, "raft.new", e);
+    int rc = storage_path(new_dir, data_dir, "raft.new", e);
     if (rc == 0) rc = storage_path(dir, data_dir, "raft", e);
+    if (rc == 0) rc = storage_remove(new_dir, e); /* Of an interrupted bootstrap. */
     if (rc != 0) return rc;
     if (mkdir(new_dir, 0700) != 0) return err_errno(e, -errno, "create %s", new_dir);
     if (uv_loop_init(&loop) != 0) return err_set(e, -ENOMEM, "an event loop can not be made");

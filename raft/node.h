@@ -101,9 +101,9 @@ int raft_node_join(const struct raft_node_config *config, const struct raft_node
 /* Makes a group of one voter out of what the node, which does not run, has of its old group: the majority of that is
  * lost for ever. Its log stays, with all that it holds taken for committed; the group id becomes 'group_id' (another
  * one, so that the old members and the new group refuse each other) and the generation one more. A copy of all as it
- * was lies in DATA_DIR/before-recovery-GENERATION then ('backup', at least 900 bytes). Interrupted, the directory is
- * refused by raft_node_start() until this is called again. Returns 0; -EBUSY it runs; -EBADMSG its log is damaged, so
- * that it is no survivor; -ENOSPC. Runs a loop of its own. */
+ * was lies in DATA_DIR/before-recovery-GENERATION then ('backup', at least 900 bytes). Interrupted, the directory is as
+ * it was, or refused by raft_node_start() until this is called again. Returns 0; -EBUSY it runs; -EBADMSG its log is
+ * damaged, so that it is no survivor; -ENOSPC. Runs a loop of its own. */
 int raft_node_recover(const char *data_dir, uint64_t group_id, char *backup, struct err *e) MUST_CHECK;
 
 /* The node, which does not run, will listen at config->address from now on. Returns 0; -EBUSY it runs; -EPERM it is

@@ -2,7 +2,8 @@
  *
  * In place, so that nothing has to be moved: first a copy of all as it was, then the file 'node' with the new group id
  * and the mark "recovering", then libraft writes a configuration of this node alone behind its log, then the mark goes.
- * A crash leaves the directory as it was, or marked: a marked one is refused by each start, and the next call goes on.
+ * A crash leaves the directory as it was, perhaps with a copy beside it that the next call makes anew; or marked: a
+ * marked one is refused by each start, and the next call goes on.
  * A configuration that was written twice does no harm. What the rest of Regent does with the state is the business of
  * fsm/recover.c. */
 #include <dirent.h>
@@ -35,19 +36,34 @@ static int copy_file(const char *from_dir, const char *to_dir, const char *name,
     return rc;
 }
 
+static bool is_file(DIR *d, const char *name)
+{
+    struct stat st;
+    return fstatat(dirfd(d), name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode);
+}
+
 static int copy_raft(const char *from, const char *to, struct err *e)
 {
     int rc = 0;
     DIR *d = opendir(from);
     if (d == NULL) return err_errno(e, -errno, "open %s", from);
     for (struct dirent *entry = readdir(d); entry != NULL && rc == 0; entry = readdir(d)) {
-        if (entry->d_type == DT_REG) rc = copy_file(from, to, entry->d_name, e);
+        if (is_file(d, entry->d_name)) rc = copy_file(from, to, entry->d_name, e);
     }
     closedir(d);
     return rc;
 }
 
-/* A copy that a crash cut short is written over; one that is whole has its final name. */
+static int remove_copy(const char *copy, struct err *e)
+{
+    char raft[STORAGE_PATH_MAX + 16];
+    (void)snprintf(raft, sizeof raft, "%s/raft", copy);
+    int rc = storage_remove(raft, e);
+    return rc == 0 ? storage_remove(copy, e) : rc;
+}
+
+/* A copy that is there already is of a call that ended before the mark. The node may have run since: it goes, whole or
+ * not, and no file of it gets into the new one. What it is a copy of is still there. */
 static int back_up(const char *dir, const char *backup, struct err *e)
 {
     char raft[STORAGE_PATH_MAX], to[STORAGE_PATH_MAX + 8], to_raft[STORAGE_PATH_MAX + 16];
@@ -55,10 +71,12 @@ static int back_up(const char *dir, const char *backup, struct err *e)
     if (rc != 0) return rc;
     (void)snprintf(to, sizeof to, "%s.new", backup);
     (void)snprintf(to_raft, sizeof to_raft, "%s/raft", to);
-    rc = file_make_dirs(to_raft, 0700, e);
+    rc = remove_copy(to, e);
+    if (rc == 0) rc = file_make_dirs(to_raft, 0700, e);
     if (rc == 0) rc = copy_file(dir, to, "node", e);
     if (rc == 0) rc = copy_file(dir, to, "seal", e);
     if (rc == 0) rc = copy_raft(raft, to_raft, e);
+    if (rc == 0) rc = remove_copy(backup, e);
     if (rc != 0) return rc;
     if (rename(to, backup) != 0) return err_errno(e, -errno, "rename %s to %s", to, backup);
     return 0;

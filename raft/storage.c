@@ -263,11 +263,9 @@ int storage_check_empty(const char *dir, struct err *e)
     return other[0] == '\0' ? 0 : found_text(dir, node, raft, other, e);
 }
 
-int storage_clear_new(const char *dir, struct err *e)
+int storage_remove(const char *path, struct err *e)
 {
-    char path[STORAGE_PATH_MAX];
-    int rc = storage_path(path, dir, "raft.new", e);
-    if (rc != 0) return rc;
+    int rc = 0;
     DIR *d = opendir(path);
     if (d == NULL) return errno == ENOENT ? 0 : err_errno(e, -errno, "open %s", path);
     for (struct dirent *entry = readdir(d); entry != NULL; entry = readdir(d)) {

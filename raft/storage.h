@@ -43,9 +43,8 @@ int storage_save(const char *dir, const struct storage_identity *identity, struc
 /* -EEXIST when the directory holds a node, or anything but what an interrupted bootstrap leaves. */
 int storage_check_empty(const char *dir, struct err *e) MUST_CHECK;
 
-/* Removes DATA_DIR/raft.new, left by an interrupted bootstrap (never part of a running node). 0 when it is not
- * there. */
-int storage_clear_new(const char *dir, struct err *e) MUST_CHECK;
+/* Removes the directory 'path' of files, left behind by something that was interrupted. 0 when it is not there. */
+int storage_remove(const char *path, struct err *e) MUST_CHECK;
 
 /* True when the file system of 'dir' has less than 'bytes' left for us. */
 bool storage_is_full(const char *dir, uint64_t bytes);
