@@ -1,10 +1,13 @@
 /* `regent recover`: a new group out of one survivor, offline. See raft_node_recover(), fsm/recover.c, docs/recover.md.
  *
  * Tells first what will happen and to whom; goes on when the operator types the id of the old group. Failure modes: the
- * manager runs, the log is damaged, another id was typed: nothing is changed. */
+ * manager runs, the directory is another user's, the log is damaged, another id was typed: nothing is changed. */
 #include <inttypes.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "cmd/regent/commands.h"
 #include "cmd/regent/log.h"
@@ -42,6 +45,17 @@ static void print_plan(const struct log_dir *d)
           "What the lost ones committed last may be missing in this log. So all clusters come up paused: compare each\n"
           "with its servers, then resume it. The other members, should they ever come back, are refused by the new\n"
           "group; empty their data directories and let them join it as new members.\n\n", stdout);
+}
+
+/* What is written belongs to who writes it, and regentd must be able to read it. */
+static bool is_owner(const char *dir)
+{
+    struct stat st;
+    if (stat(dir, &st) != 0 || st.st_uid == geteuid()) return true; /* That it is not there is told later. */
+    const struct passwd *owner = getpwuid(st.st_uid);
+    fprintf(stderr, "regent: %s belongs to the user %s (%u): run this as that user, or regentd can not read what is "
+            "written there; nothing was changed\n", dir, owner != NULL ? owner->pw_name : "?", (unsigned)st.st_uid);
+    return false;
 }
 
 /* True when the operator typed the id of the old group. */
@@ -83,7 +97,7 @@ enum client_code run_recover(const struct cli *cli)
               "where there is one; see docs/recover.md\n", stderr);
         return CLIENT_USAGE;
     }
-    if (!log_dir_open(&d, cli->data_dir)) return CLIENT_FAILED;
+    if (!is_owner(cli->data_dir) || !log_dir_open(&d, cli->data_dir)) return CLIENT_FAILED;
     bool is_good = d.identity.id != 0 && d.image->problem[0] == '\0';
     if (is_good) print_plan(&d);
     else fprintf(stderr, "regent: %s is no survivor: %s; nothing was changed\n", d.path,

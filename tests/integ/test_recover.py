@@ -5,6 +5,8 @@ import re
 import subprocess
 import time
 
+import pytest
+
 from managers import _SANITIZERS
 from membership import members
 from scene import binary, wait_for
@@ -90,6 +92,18 @@ def test_survivor_makes_a_new_group(stage):
         manager.kill()
         manager.process.wait()
     assert stage.finish()[2] == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory away")
+def test_only_its_owner_recovers_a_directory(scene):
+    """Root would write files that regentd cannot read."""
+    path = scene.path("others")
+    os.mkdir(path, 0o700)
+    os.chown(path, 65534, 65534)
+    done = subprocess.run([binary("regent"), "recover", "--data-dir", path, "--survivor"], input="", text=True,
+                          capture_output=True, timeout=60, env={**os.environ, **_SANITIZERS})
+    assert done.returncode == 1 and "belongs to the user nobody (65534)" in done.stderr
+    assert os.listdir(path) == []
 
 
 def test_export_and_import(stage):
