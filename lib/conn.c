@@ -290,9 +290,17 @@ static void on_written(uv_write_t *request, int status)
     if (conn->hooks.drained != NULL) conn->hooks.drained(conn->hooks.arg, conn);
 }
 
-/* What the kernel did not take at once. */
+static int close_unread(struct conn *conn)
+{
+    conn_close(conn, "the other side does not take what it is sent");
+    return -ENOBUFS;
+}
+
+/* What the kernel did not take at once. The bound is for what TLS answers by itself, as often as it is asked: the
+ * owner's writes have met theirs before, without what encryption adds. */
 static int queue_rest(struct conn *conn, const uint8_t *data, size_t size)
 {
+    if (conn_queued(conn) + size > CONN_QUEUE_MAX + CONN_QUEUE_HIGH) return close_unread(conn);
     struct queued *q = malloc(sizeof *q + size);
     if (q == NULL) {
         conn_close(conn, "out of memory");
@@ -350,10 +358,7 @@ int conn_writev(struct conn *conn, const struct iovec *parts, unsigned parts_n)
     int rc = 0;
     if (conn->closing || conn->finishing || conn->state != CONN_READY) return -EPIPE;
     for (unsigned i = 0; i < parts_n; i++) size += parts[i].iov_len;
-    if (conn_queued(conn) + size > CONN_QUEUE_MAX) {
-        conn_close(conn, "the other side does not take what it is sent");
-        return -ENOBUFS;
-    }
+    if (conn_queued(conn) + size > CONN_QUEUE_MAX) return close_unread(conn);
     while (rc == 0 && done < size) {
         size_t n = gather(parts, parts_n, done, piece, sizeof piece);
         rc = conn->ssl != NULL ? conn_tls_write(conn, piece, n) : conn_raw_write(conn, piece, n);

@@ -217,6 +217,32 @@ static void test_who_never_reads_is_closed(void **state)
     assert_string_equal(w->out.why, "the other side does not take what it is sent");
 }
 
+/* Who asks TLS for new keys again and again and never reads the answers makes nobody hold them without end. */
+static void test_who_never_reads_answers_of_tls_is_closed(void **state)
+{
+    struct world *w = *state;
+    size_t held_max = 0;
+    uint8_t record[256];
+    world_connect(w);
+    conn_pause(w->out.conn);
+    while (conn_queued(w->in.conn) + 40000 < CONN_QUEUE_MAX)
+        assert_int_equal(write_pattern(w->in.conn, 0, 32000), 0);
+    for (unsigned i = 0; i < 60000 && w->in.closed_n == 0; i++) {
+        SSL *ssl = w->out.conn->ssl;
+        assert_int_equal(SSL_key_update(ssl, SSL_KEY_UPDATE_REQUESTED), 1);
+        assert_int_equal(SSL_do_handshake(ssl), 1);
+        int n = BIO_read(SSL_get_wbio(ssl), record, sizeof record);
+        assert_true(n > 0);
+        if (conn_raw_write(w->out.conn, record, (size_t)n) != 0) break;
+        if (i % 100 != 0) continue;
+        (void)uv_run(&w->loop, UV_RUN_NOWAIT);
+        if (w->in.conn != NULL && conn_queued(w->in.conn) > held_max) held_max = conn_queued(w->in.conn);
+    }
+    WAIT_UNTIL(w, w->in.closed_n == 1);
+    assert_string_equal(w->in.why, "the other side does not take what it is sent");
+    assert_true(held_max < CONN_QUEUE_MAX + CONN_QUEUE_HIGH);
+}
+
 /* --- failures of dialling ----------------------------------------------------------------------------------------- */
 
 static void expect_dial_fails(struct world *w, const char *address, const char *why)
@@ -490,6 +516,7 @@ int main(void)
         BOTH(test_a_slow_reader_slows_the_writer),
         BOTH(test_a_relay_holds_back_its_source),
         BOTH(test_who_never_reads_is_closed),
+        TLS(test_who_never_reads_answers_of_tls_is_closed),
         BOTH(test_dialling_nowhere),
         BOTH(test_a_look_up_is_cancelled),
         BOTH(test_closed_in_every_state),
