@@ -276,7 +276,7 @@ static void on_written(uv_write_t *request, int status)
     if (status != 0) {
         char why[CONN_TEXT_SIZE];
         (void)snprintf(why, sizeof why, "writing failed: %s", uv_strerror(status));
-        conn_close(conn, why);
+        conn_fail(conn, CONN_REFUSED_END, why);
         return;
     }
     if (conn->finishing && conn_queued(conn) == 0) {
@@ -326,7 +326,7 @@ int conn_raw_write(struct conn *conn, const void *data, size_t size)
     if (n < 0 && n != UV_EAGAIN) {
         char why[CONN_TEXT_SIZE];
         (void)snprintf(why, sizeof why, "writing failed: %s", uv_strerror(n));
-        conn_close(conn, why);
+        conn_fail(conn, CONN_REFUSED_END, why);
         return -EPIPE;
     }
     size_t done = n < 0 ? 0 : (size_t)n;

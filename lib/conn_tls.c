@@ -49,11 +49,21 @@ static int flush(struct conn *conn)
     return rc;
 }
 
+/* The last that is said, if the kernel takes it at once: whether it does changes nothing. */
+static void send_last(struct conn *conn)
+{
+    uint8_t record[256];
+    int n = conn_queued(conn) > 0 ? 0 : BIO_read(SSL_get_wbio(conn->ssl), record, sizeof record);
+    if (n <= 0) return;
+    uv_buf_t buf = uv_buf_init((char *)record, (unsigned)n);
+    (void)uv_try_write(conn->stream, &buf, 1);
+}
+
 static void fail(struct conn *conn)
 {
     struct err e = {0};
     (void)tls_why(conn->ssl, &e);
-    (void)flush(conn); /* The alert. */
+    send_last(conn); /* The alert. */
     conn_fail(conn, CONN_REFUSED_TLS, e.text);
 }
 
@@ -129,13 +139,9 @@ int conn_tls_write(struct conn *conn, const void *data, size_t size)
 
 void conn_tls_bye(struct conn *conn)
 {
-    uint8_t record[256];
     if (conn->state != CONN_READY || conn_queued(conn) > 0) return;
     ERR_clear_error();
     (void)SSL_shutdown(conn->ssl);
     ERR_clear_error();
-    int n = BIO_read(SSL_get_wbio(conn->ssl), record, sizeof record);
-    if (n <= 0) return;
-    uv_buf_t buf = uv_buf_init((char *)record, (unsigned)n);
-    (void)uv_try_write(conn->stream, &buf, 1); /* Refused: it ends without. */
+    send_last(conn);
 }

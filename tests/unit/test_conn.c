@@ -2,6 +2,7 @@
 #include "tests/unit/conn_fixture.h"
 
 #include <signal.h>
+#include <sys/mman.h>
 
 #include "lib/conn_private.h"
 
@@ -224,6 +225,7 @@ static void test_who_never_reads_answers_of_tls_is_closed(void **state)
     size_t held_max = 0;
     uint8_t record[256];
     world_connect(w);
+    conn_set_user_timeout(w->in.conn, 60000); /* A slow machine must not look like a peer that is gone. */
     conn_pause(w->out.conn);
     while (conn_queued(w->in.conn) + 40000 < CONN_QUEUE_MAX)
         assert_int_equal(write_pattern(w->in.conn, 0, 32000), 0);
@@ -449,6 +451,62 @@ static void test_strange_bytes_are_refused(void **state)
     }
 }
 
+/* Of one who takes nothing any more: even the first write to him fails. */
+static void refuse_deaf(struct world *w, const void *bytes, size_t size)
+{
+    const struct conn_hooks hooks = end_hooks(&w->in);
+    uv_tcp_t *tcp = malloc(sizeof *tcp);
+    int fds[2];
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
+    assert_int_equal(uv_tcp_init(&w->loop, tcp), 0);
+    assert_int_equal(uv_tcp_open(tcp, fds[0]), 0);
+    assert_int_equal(send(fds[1], bytes, size, MSG_NOSIGNAL), (ssize_t)size);
+    assert_int_equal(shutdown(fds[1], SHUT_RD), 0);
+    end_init(&w->in, w);
+    w->in.conn = conn_accept(&w->accepting, (uv_stream_t *)tcp, false, &hooks);
+    WAIT_UNTIL(w, w->in.closed_n == 1);
+    close(fds[1]);
+}
+
+/* The first bytes of a client of TLS. Returns their number. */
+static size_t make_hello(struct world *w, const unsigned char *alpn, uint8_t to[2048])
+{
+    SSL *ssl = tls_connect_new(w->dialling_tls, FRAME_PEER);
+    BIO *out = BIO_new(BIO_s_mem());
+    SSL_set_bio(ssl, BIO_new(BIO_s_mem()), out);
+    if (alpn != NULL) assert_int_equal(SSL_set_alpn_protos(ssl, alpn, 1u + alpn[0]), 0);
+    assert_int_equal(SSL_do_handshake(ssl), -1);
+    int n = BIO_read(out, to, 2048);
+    assert_true(n > 0);
+    SSL_free(ssl);
+    return (size_t)n;
+}
+
+/* Runs first: the log has a limit on each kind of refusal. */
+static void test_who_is_gone_is_told_all_the_same(void **state)
+{
+    struct world *w = *state;
+    static uint8_t strange[2048], good[2048];
+    char said[4096];
+    size_t strange_size = make_hello(w, (const unsigned char *)"\2h2", strange), good_size = make_hello(w, NULL, good);
+    int file = memfd_create("stderr", MFD_CLOEXEC), real = dup(STDERR_FILENO);
+    log_init(LOG_LEVEL_WARN, false, "test");
+    assert_true(file >= 0 && real >= 0 && dup2(file, STDERR_FILENO) >= 0);
+    refuse_deaf(w, strange, strange_size);
+    refuse_deaf(w, good, good_size);
+    assert_true(dup2(real, STDERR_FILENO) >= 0);
+    log_init(LOG_LEVEL_ERR, false, "test");
+    ssize_t size = pread(file, said, sizeof said - 1, 0);
+    said[size > 0 ? size : 0] = '\0';
+    close(file);
+    close(real);
+    print_message("%s", said);
+    const char *first = strstr(said, "event=conn.refused ");
+    assert_true(first != NULL && strstr(first, "no protocol that we know") != NULL);
+    const char *second = strstr(first + 1, "event=conn.refused ");
+    assert_true(second != NULL && strstr(second, "writing failed: broken pipe") != NULL);
+}
+
 static void test_an_agent_gets_no_peer_protocol(void **state)
 {
     struct world *w = *state;
@@ -510,6 +568,7 @@ int main(void)
     log_init(LOG_LEVEL_ERR, false, "test");
     if (getenv("TEST_FILTER") != NULL) cmocka_set_test_filter(getenv("TEST_FILTER"));
     const struct CMUnitTest tests[] = {
+        TLS(test_who_is_gone_is_told_all_the_same),
         BOTH(test_both_sides_know_each_other_and_talk),
         BOTH(test_names_and_ipv6_are_dialled),
         BOTH(test_finish_sends_what_is_queued),
