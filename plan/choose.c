@@ -222,14 +222,15 @@ static void add_unproven(const struct work *w, const struct fsm_reign *r, fsm_se
     }
 }
 
-bool choose_is_provable(const struct work *w, uint8_t to, struct text *t)
+bool choose_is_provable(const struct work *w, uint8_t to, bool may_close, struct text *t)
 {
     fsm_set reached = choose_reached(w);
     uint64_t started_s[FSM_SERVERS_MAX];
     for (uint8_t i = 0; i < FSM_SERVERS_MAX; i++) started_s[i] = facts_of(w, i)->started_s;
     for (uint8_t i = 0; i < w->cluster->reigns_n; i++) {
         const struct fsm_reign *r = &w->cluster->reigns[i];
-        if (r->master == to || r->unfenced || choose_master_proves(w, r)) continue;
+        if (r->master == to || r->unfenced) continue;
+        if (may_close && choose_master_proves(w, r)) continue;
         if (choose_acks_revoked(w->cluster, r, reached, started_s)) continue;
         add_unproven(w, r, reached, t);
         return false;

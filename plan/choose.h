@@ -51,7 +51,8 @@ bool choose_master_proves(const struct work *w, const struct fsm_reign *reign);
 fsm_set choose_ackers(const struct fsm_cluster *cluster);
 
 /* Tells whether the end of every listed reign could be proven with the servers that the leader reaches now, if 'to' is
- * promoted. If not, says in 't' which server to bring back. */
-bool choose_is_provable(const struct work *w, uint8_t to, struct text *t);
+ * promoted; 'may_close': closing the current master counts as a proof (F2). If not, says in 't' which server to bring
+ * back. */
+bool choose_is_provable(const struct work *w, uint8_t to, bool may_close, struct text *t);
 
 #endif

@@ -53,6 +53,14 @@ static void propose_failover(struct work *w, uint8_t to, uint8_t acker)
     }
 }
 
+/* S6: a master that the verdict calls gone or silent, and that answers the leader by now, may work, with an acker that
+ * nobody has asked yet or without any: only what its ackers tell (F1) is a proof then. To close it would end it. */
+static bool may_close_master(const struct work *w)
+{
+    enum diagnosis_row row = w->update->diagnosis.row;
+    return row != DIAGNOSIS_GONE && row != DIAGNOSIS_SILENT;
+}
+
 void failover_begin(struct work *w)
 {
     int64_t ended_ms = work_ended_ms(w);
@@ -75,7 +83,7 @@ void failover_begin(struct work *w)
     }
     char missing[FSM_TEXT_SIZE];
     struct text t = TEXT_ON(missing);
-    if (!choose_is_provable(w, to, &t)) {
+    if (!choose_is_provable(w, to, may_close_master(w), &t)) {
         WORK_WHY(w, "%s must be replaced, but no proof can be had: %s", work_name(w, w->cluster->master), missing);
         return;
     }

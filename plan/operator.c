@@ -58,7 +58,7 @@ static enum fsm_code check_candidate(const struct work *w, struct wish *wish, st
 static enum fsm_code check_safety(const struct work *w, struct wish *wish, struct text *dry)
 {
     struct text missing = TEXT_ON(wish->missing);
-    wish->is_proven = choose_is_provable(w, wish->to, &missing);
+    wish->is_proven = choose_is_provable(w, wish->to, true, &missing);
     if (!wish->is_proven && !wish->accept_loss) {
         text_addf(dry, "an acknowledged write could be lost: %s", wish->missing);
         return refuse(dry, FSM_UNSAFE);
