@@ -214,6 +214,8 @@ static void on_proposed(void *arg, int status, uint64_t index)
         *link = p->next;
         break;
     }
+    /* What failed applies nothing any more: the next leader's state will tell whether the command took effect. */
+    if (status == 0 && c->failed && !p->applied) status = -EIO;
     MUST(status != 0 || p->applied);
     p->done(p->arg, status, &p->result);
     free(p);

@@ -289,6 +289,8 @@ static void deliver_proposals(struct raft_node *node)
         struct proposal *p = list;
         list = p->next;
         node->proposals_n--;
+        /* Committed, but a node that failed or stops gives no more commits to the hook: nobody knows the result. */
+        if (p->status == 0 && p->index > node->applied_index) p->status = -EIO;
         p->done(p->arg, p->status, p->index);
         free(p);
     }
@@ -306,9 +308,6 @@ void node_drain(struct raft_node *node)
 {
     while (node->commits != NULL) commit_pop(node);
     /* libraft's closing has ended all requests, and 'done' functions can not add any. */
-    for (struct proposal *p = node->finished; p != NULL; p = p->next) {
-        if (p->status == 0 && p->index > node->applied_index) p->status = -EIO; /* The hook has not seen it. */
-    }
     deliver_proposals(node);
     MUST(node->proposals_n == 0);
     node->barriers.finished = true;

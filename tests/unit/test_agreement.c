@@ -183,6 +183,37 @@ static void spoil(const struct member *m)
     s->events[0].text[0] ^= 1;
 }
 
+static void keep_status(void *arg, int status, const struct fsm_result *result)
+{
+    int *kept = arg;
+    (void)result;
+    *kept = status;
+}
+
+static void ignore_outcome(void *arg, int status, uint64_t index)
+{
+    (void)arg;
+    (void)status;
+    (void)index;
+}
+
+/* A manager whose state failed applies nothing more: what was proposed behind that has no result. */
+static void test_proposal_behind_a_failure_is_unknown(void **state)
+{
+    struct fixture *f = *state;
+    static struct fsm_command c;
+    int status = 1;
+    fixture_start(f);
+    fixture_elect(f);
+    struct member *leader = fixture_leader(f);
+    assert_int_equal(raft_node_propose(leader->node, "no command", 10, ignore_outcome, NULL), 0);
+    fill_event(&c, 1, 10);
+    assert_int_equal(consensus_propose(leader->owner, &c, keep_status, &status), 0);
+    WAIT_UNTIL(f, status != 1);
+    assert_int_equal(status, -EIO);
+    assert_non_null(strstr(leader->fatal, "corrupt at index"));
+}
+
 static void test_wrong_follower_stops(void **state)
 {
     struct fixture *f = *state;
@@ -283,6 +314,7 @@ int main(void)
         cmocka_unit_test(test_without_majority_nobody_stops),
         cmocka_unit_test(test_look_takes_the_state_at_the_multiple),
         cmocka_unit_test_setup_teardown(test_equal_members_go_on, setup3, teardown),
+        cmocka_unit_test_setup_teardown(test_proposal_behind_a_failure_is_unknown, setup3, teardown),
         cmocka_unit_test_setup_teardown(test_wrong_follower_stops, setup3, teardown),
         cmocka_unit_test_setup_teardown(test_wrong_leader_stops, setup3, teardown),
         cmocka_unit_test(test_cost_of_a_digest),
