@@ -20,6 +20,7 @@ On Debian 12: apt-get install -t bookworm-backports libraft-dev; Debian 13 has i
 #define RAFT_COMPAT_STEP_CB(r) ((r)->legacy.step_cb)
 #define RAFT_COMPAT_SNAPSHOT_BUSY(r) ((r)->legacy.snapshot_taking || (r)->snapshot.installing)
 #define RAFT_COMPAT_CHANGE(r) ((r)->legacy.change)
+#define RAFT_COMPAT_NOTED_STATE(r) ((r)->legacy.prev_state)
 #define RAFT_COMPAT_TERM(r) ((uint64_t)raft_current_term(r))
 
 #endif

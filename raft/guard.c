@@ -136,6 +136,13 @@ static void refuse_old_term(struct guard *g, const struct raft_message *m)
     if (req != NULL && g->io.send(&g->io, req, &reply, on_refused) != 0) free(req);
 }
 
+bool guard_note_lead(struct raft *r)
+{
+    if (raft_state(r) != RAFT_LEADER || RAFT_COMPAT_NOTED_STATE(r) == RAFT_LEADER) return false;
+    RAFT_COMPAT_NOTED_STATE(r) = RAFT_LEADER;
+    return true;
+}
+
 bool guard_is_late_vote(struct raft *r, const struct raft_message *message)
 {
     return message->type == RAFT_REQUEST_VOTE_RESULT && raft_state(r) != RAFT_CANDIDATE;
@@ -170,6 +177,7 @@ static void on_recv(struct raft_io *io, struct raft_message *m)
     if (guard_is_late_vote(g->raft, m)) return;
     if (m->type == RAFT_REQUEST_VOTE && is_leader_silent(g)) m->request_vote.disrupt_leader = true;
     g->recv(io, m);
+    (void)guard_note_lead(g->raft);
 }
 
 static int io_start(struct raft_io *io, unsigned msecs, raft_io_tick_cb tick, raft_io_recv_cb recv)

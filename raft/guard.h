@@ -22,6 +22,12 @@
  * which shares its memory with follower_state (a pointer), and by what happens to be there a late answer to a pre-vote,
  * whose term is the next one, bumps the term and so deposes a healthy leader.
  *
+ * It notes that this node leads when libraft forgot to: a member with a full disk that is elected gets "no space" for
+ * the barrier that libraft submits then, and libraft leaves with that error before it has noted the new state. When
+ * such a leader steps down, its pending requests are not ended: they stay, and the first entry of another leader at
+ * their index ends them with success, an OK for a command that is not in the log (convert.c, legacy.c; the simulator's
+ * seed 837).
+ *
  * And it keeps time better than libraft does; safety does not rest on any of this.
  * - Commands after an idle time: at a tick, libraft takes a peer that did not answer since the last tick for lost,
  *   sends it entries only once per heartbeat from then on, and sends no heartbeat when it sent an entry just before. A
@@ -93,6 +99,9 @@ void guard_drop_connection(struct guard *g, raft_id id);
 
 /* A vote that comes when 'r' is no candidate any more: it must not reach libraft (see above). Borrows both. */
 bool guard_is_late_vote(struct raft *r, const struct raft_message *message);
+
+/* Called when libraft has handled a message: see above. True when the state had to be noted. */
+bool guard_note_lead(struct raft *r);
 
 /* What to send in place of 'message': itself, or '*copy' (the caller's), where a refused pre-vote names our term.
  * libraft answers a pre-vote with the term of the request, so a member that is two or more terms behind never learns

@@ -35,6 +35,23 @@ static void print_members(void)
     }
 }
 
+/* libraft, elected with a full disk, leaves before it has noted that it leads (guard.h; the simulator's kept seed
+ * full-disk-leader goes the whole way). */
+static void test_leader_is_noted(void **state)
+{
+    (void)state;
+    struct raft r = {.state = RAFT_CANDIDATE};
+    r.legacy.prev_state = RAFT_CANDIDATE;
+    assert_false(guard_note_lead(&r));
+    r.state = RAFT_LEADER;
+    assert_true(guard_note_lead(&r));
+    assert_int_equal(r.legacy.prev_state, RAFT_LEADER);
+    assert_false(guard_note_lead(&r));
+    r.state = RAFT_FOLLOWER; /* libraft's own business. */
+    assert_false(guard_note_lead(&r));
+    assert_int_equal(r.legacy.prev_state, RAFT_LEADER);
+}
+
 /* --- figure 8 --- */
 
 static bool leads(struct raft_fixture *f, void *arg)
@@ -294,6 +311,7 @@ static void test_seeds(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_leader_is_noted),
         cmocka_unit_test(test_figure_8_with_a_fast_disk),
         cmocka_unit_test(test_figure_8_with_a_slow_disk),
         cmocka_unit_test(test_seeds),
