@@ -123,7 +123,6 @@ static void probe_answered(void *arg, const struct db_result *result)
     char error_base[VIEW_ERROR_SIZE] = "";
     struct text error = TEXT_ON(error_base);
     struct view_facts *facts = &o->scratch;
-    memset(facts, 0, sizeof *facts);
     bool lost = result->status == DB_LOST; /* The next attempt says more, and at once. */
     enum view_outcome outcome = result->status == DB_OK ? probe_read(cl->flavour, result, facts, &error)
                                                         : probe_failure(result, &error);
@@ -132,15 +131,24 @@ static void probe_answered(void *arg, const struct db_result *result)
     o->ports->clock.wake_at(o->ports->ctx, s->due_at);
 }
 
+/* The text is the same at every probe of a flavour. */
+static const char *probe_sql(struct observe *o, enum fsm_flavour flavour)
+{
+    if (o->sql[0] != '\0' && o->sql_flavour == flavour) return o->sql;
+    struct text sql = TEXT_ON(o->sql);
+    probe_write(flavour, &sql);
+    MUST(!sql.cut);
+    o->sql_flavour = flavour;
+    return o->sql;
+}
+
 static void probe_start(struct observe *o, struct observe_server *s, struct mono now)
 {
     struct observe_cluster *cl = o->clusters[s->cluster];
-    struct text sql = TEXT_ON(o->sql);
-    probe_write(cl->flavour, &sql);
-    MUST(!sql.cut);
+    const char *sql = probe_sql(o, cl->flavour);
     s->started_at = now;
     uint32_t deadline_ms = cl->timeout_ms / 2 < 100 ? 100 : cl->timeout_ms / 2;
-    struct port_request request = {s->cluster, s->server, PORT_PROBE, o->sql, deadline_ms, probe_answered, s};
+    struct port_request request = {s->cluster, s->server, PORT_PROBE, sql, deadline_ms, probe_answered, s};
     int rc = o->ports->servers.query(o->ports->ctx, &request);
     if (rc == 0) {
         s->running = true;
@@ -231,7 +239,8 @@ static void cluster_run(struct observe *o, struct observe_cluster *cl, struct mo
 }
 
 /* Follows the declaration: a cluster that came, went or changed is observed anew where it differs. */
-static void follow_declaration(struct observe *o, uint8_t c, const struct fsm_cluster *declared)
+static void follow_declaration(struct observe *o, uint8_t c, const struct fsm_cluster *declared,
+                               const struct observe_managers *group)
 {
     struct observe_cluster *cl = o->clusters[c];
     if (!declared->used) {
@@ -248,16 +257,18 @@ static void follow_declaration(struct observe *o, uint8_t c, const struct fsm_cl
         o->clusters[c] = observe_cluster_new(o, c, declared);
         if (!o->clusters[c]) return;
     }
-    observe_cluster_follow(o, o->clusters[c], declared);
+    observe_cluster_follow(o->clusters[c], declared, group);
 }
 
 void observe_run(struct observe *observe)
 {
     const struct fsm_state *state = observe->ports->consensus.state(observe->ports->ctx);
     struct mono now = now_of(observe);
+    struct observe_managers group = {.n = 0};
     for (uint8_t c = 0; c < FSM_CLUSTERS_MAX; c++) {
         if (!state->clusters[c].used && !observe->clusters[c]) continue;
-        follow_declaration(observe, c, &state->clusters[c]);
+        if (group.n == 0) observe_managers(observe, &group);
+        follow_declaration(observe, c, &state->clusters[c], &group);
         struct observe_cluster *cl = observe->clusters[c];
         if (cl && cl->version == state->clusters[c].version) cluster_run(observe, cl, now);
     }

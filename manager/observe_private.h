@@ -31,6 +31,12 @@ struct observe_ages {
     int64_t idle_ms[VIEW_CHANNELS_MAX];
 };
 
+/* Who the managers are in this round. */
+struct observe_managers {
+    struct port_manager managers[VIEW_MANAGERS_MAX];
+    uint8_t n, self;
+};
+
 struct observe_cluster {
     uint8_t cluster;
     uint64_t version; /* Of the declaration. */
@@ -55,7 +61,8 @@ struct observe {
     void *changed_arg;
     struct observe_cluster *clusters[FSM_CLUSTERS_MAX];
     struct view_facts scratch;
-    char sql[PROBE_SQL_SIZE];
+    char sql[PROBE_SQL_SIZE]; /* Empty, or the probe of 'sql_flavour'. */
+    enum fsm_flavour sql_flavour;
 };
 
 /* Probe period of a cluster at this moment, in ms. */
@@ -64,8 +71,11 @@ int64_t observe_period_ms(const struct observe_cluster *cl, struct mono now);
 bool observe_is_running(const struct observe_cluster *cl);
 /* Begins to observe a declared cluster. Returns NULL when memory is out (tried again in the next round). */
 struct observe_cluster *observe_cluster_new(struct observe *o, uint8_t c, const struct fsm_cluster *declared);
+/* Asks who the managers are: once a round, not once a cluster. */
+void observe_managers(struct observe *o, struct observe_managers *group);
 /* Takes over who is master and member, and who the managers are. */
-void observe_cluster_follow(struct observe *o, struct observe_cluster *cl, const struct fsm_cluster *declared);
+void observe_cluster_follow(struct observe_cluster *cl, const struct fsm_cluster *declared,
+                            const struct observe_managers *group);
 /* Pushes this manager's observations when they changed, or once a probe period. */
 void observe_push(struct observe *o, struct observe_cluster *cl, struct mono now);
 

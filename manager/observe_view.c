@@ -11,10 +11,14 @@ bool observe_is_running(const struct observe_cluster *cl)
     return false;
 }
 
-static void observation_clear(struct view_observation *v)
+/* Of the declared servers; nobody looks at the others. */
+static void manager_clear(struct observe_cluster *cl, uint8_t m)
 {
-    memset(v, 0, sizeof *v);
-    v->age_ms = v->ok_age_ms = v->alive_age_ms = -1;
+    for (uint8_t i = 0; i < cl->servers_n; i++) {
+        struct view_observation *v = &cl->view.managers[m].servers[i];
+        memset(v, 0, sizeof *v);
+        v->age_ms = v->ok_age_ms = v->alive_age_ms = -1;
+    }
 }
 
 struct observe_cluster *observe_cluster_new(struct observe *o, uint8_t c, const struct fsm_cluster *declared)
@@ -32,36 +36,40 @@ struct observe_cluster *observe_cluster_new(struct observe *o, uint8_t c, const 
         cl->servers[i] = (struct observe_server){.owner = o, .cluster = c, .server = i, .due_at = now};
         TEXT_COPY(cl->names[i], declared->servers[i].name);
     }
-    for (uint8_t m = 0; m < VIEW_MANAGERS_MAX; m++)
-        for (uint8_t i = 0; i < FSM_SERVERS_MAX; i++) observation_clear(&cl->view.managers[m].servers[i]);
+    for (uint8_t m = 0; m < VIEW_MANAGERS_MAX; m++) manager_clear(cl, m);
     return cl;
 }
 
-static void follow_managers(struct observe *o, struct observe_cluster *cl)
+void observe_managers(struct observe *o, struct observe_managers *group)
 {
-    struct port_manager managers[VIEW_MANAGERS_MAX];
-    uint8_t self = 0;
-    uint8_t n = o->ports->peers.managers(o->ports->ctx, managers, VIEW_MANAGERS_MAX, &self);
-    MUST(n >= 1 && n <= VIEW_MANAGERS_MAX && self < n);
-    cl->view.managers_n = n;
-    cl->view.self = self;
-    for (uint8_t m = 0; m < n; m++) {
+    group->self = 0;
+    group->n = o->ports->peers.managers(o->ports->ctx, group->managers, VIEW_MANAGERS_MAX, &group->self);
+    MUST(group->n >= 1 && group->n <= VIEW_MANAGERS_MAX && group->self < group->n);
+}
+
+static void follow_managers(struct observe_cluster *cl, const struct observe_managers *group)
+{
+    cl->view.managers_n = group->n;
+    cl->view.self = group->self;
+    for (uint8_t m = 0; m < group->n; m++) {
         struct view_manager *v = &cl->view.managers[m];
-        if (v->id == managers[m].id && text_equal(v->name, managers[m].name)) continue;
-        v->id = managers[m].id;
-        TEXT_COPY(v->name, managers[m].name);
+        const struct port_manager *manager = &group->managers[m];
+        if (v->id == manager->id && text_equal(v->name, manager->name)) continue;
+        v->id = manager->id;
+        TEXT_COPY(v->name, manager->name);
         cl->arrived[m] = MONO_NEVER;
-        for (uint8_t i = 0; i < FSM_SERVERS_MAX; i++) observation_clear(&v->servers[i]);
+        manager_clear(cl, m);
     }
 }
 
-void observe_cluster_follow(struct observe *o, struct observe_cluster *cl, const struct fsm_cluster *declared)
+void observe_cluster_follow(struct observe_cluster *cl, const struct fsm_cluster *declared,
+                            const struct observe_managers *group)
 {
     cl->master = declared->master;
     cl->members = 0;
     for (uint8_t i = 0; i < declared->servers_n; i++)
         if (declared->servers[i].state == SERVER_MEMBER) cl->members |= FSM_BIT(i);
-    follow_managers(o, cl);
+    follow_managers(cl, group);
 }
 
 /* --- the view -------------------------------------------------------------------------------------------------- */

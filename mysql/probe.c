@@ -12,8 +12,6 @@
 
 #include "mysql/flavour.h"
 
-enum { NO_SET = DB_SETS_MAX };
-
 static void add_variable(struct text *sql, const char *name, const char *alias)
 {
     text_addf(sql, ", @@GLOBAL.%s AS %s", name, alias);
@@ -73,19 +71,9 @@ void probe_write(enum fsm_flavour flavour, struct text *sql)
 
 /* --- reading --- */
 
-static unsigned find_set(const struct db_result *result, const char *column)
+static const char *cell(struct db_reader *in, unsigned r, const char *name)
 {
-    for (unsigned s = 0; s < result->sets_n; s++) {
-        for (unsigned c = 0; c < result->sets[s].columns_n; c++) {
-            if (strcasecmp(result->sets[s].names[c], column) == 0) return s;
-        }
-    }
-    return NO_SET;
-}
-
-static const char *cell(const struct db_result *result, unsigned s, unsigned r, const char *name)
-{
-    const char *value = db_cell(result, s, r, name);
+    const char *value = db_read(in, r, name);
 
     return value == NULL ? "" : value;
 }
@@ -93,12 +81,13 @@ static const char *cell(const struct db_result *result, unsigned s, unsigned r, 
 /* "1", "ON", "YES": servers differ by variable and version. */
 static bool is_on(const char *value)
 {
-    return text_equal(value, "1") || strcasecmp(value, "ON") == 0 || strcasecmp(value, "YES") == 0;
+    if (value[0] == '0' || value[0] == '1') return text_equal(value, "1");
+    return strcasecmp(value, "ON") == 0 || strcasecmp(value, "YES") == 0;
 }
 
-static uint32_t cell_u32(const struct db_result *result, unsigned s, unsigned r, const char *name)
+static uint32_t cell_u32(struct db_reader *in, unsigned r, const char *name)
 {
-    uint64_t value = db_cell_u64(result, s, r, name, 0);
+    uint64_t value = db_read_u64(in, r, name, 0);
 
     return value > UINT32_MAX ? UINT32_MAX : (uint32_t)value;
 }
@@ -132,46 +121,50 @@ static uint64_t mark_of(uint64_t mark, const char *s)
     return (mark ^ '|') * 1099511628211u;
 }
 
+/* In the order of add_variables(). */
 static bool read_variables(const struct db_result *result, struct view_facts *facts)
 {
-    unsigned s = find_set(result, "server_now");
+    struct db_reader in = db_reader_of(result, "server_now");
 
-    if (s == NO_SET || result->sets[s].rows_n != 1) return false;
-    facts->server_id = cell_u32(result, s, 0, "server_id");
-    facts->read_only = is_on(cell(result, s, 0, "is_read_only"));
-    facts->source_enabled = is_on(cell(result, s, 0, "source_enabled"));
-    facts->replica_enabled = is_on(cell(result, s, 0, "replica_enabled"));
-    facts->source_timeout_ms = db_cell_u64(result, s, 0, "source_timeout", 0);
-    facts->after_sync = strcasecmp(cell(result, s, 0, "wait_point"), "AFTER_SYNC") == 0;
-    facts->wait_no_replica = is_on(cell(result, s, 0, "wait_no_replica"));
-    facts->kill_conn_timeout_s = cell_u32(result, s, 0, "kill_conn_timeout");
-    facts->durable = db_cell_u64(result, s, 0, "sync_binlog", 0) == 1 && db_cell_u64(result, s, 0, "flush_log", 0) == 1;
-    facts->relay_durable = db_cell_u64(result, s, 0, "sync_relay_log", 0) == 1;
-    facts->log_replica_updates = is_on(cell(result, s, 0, "log_replica_updates"));
-    facts->gtid_strict = is_on(cell(result, s, 0, "gtid_strict"));
-    facts->binlog_on = is_on(cell(result, s, 0, "binlog_on"));
-    return TEXT_COPY(facts->binlog, cell(result, s, 0, "binlog_pos"));
+    if (in.set == NULL || in.set->rows_n != 1) return false;
+    facts->server_id = cell_u32(&in, 0, "server_id");
+    facts->read_only = is_on(cell(&in, 0, "is_read_only"));
+    bool is_whole = TEXT_COPY(facts->binlog, cell(&in, 0, "binlog_pos"));
+    facts->gtid_strict = is_on(cell(&in, 0, "gtid_strict"));
+    facts->binlog_on = is_on(cell(&in, 0, "binlog_on"));
+    facts->log_replica_updates = is_on(cell(&in, 0, "log_replica_updates"));
+    bool is_binlog_synced = db_read_u64(&in, 0, "sync_binlog", 0) == 1;
+    facts->durable = db_read_u64(&in, 0, "flush_log", 0) == 1 && is_binlog_synced;
+    facts->relay_durable = db_read_u64(&in, 0, "sync_relay_log", 0) == 1;
+    facts->source_enabled = is_on(cell(&in, 0, "source_enabled"));
+    facts->replica_enabled = is_on(cell(&in, 0, "replica_enabled"));
+    facts->source_timeout_ms = db_read_u64(&in, 0, "source_timeout", 0);
+    facts->after_sync = strcasecmp(cell(&in, 0, "wait_point"), "AFTER_SYNC") == 0;
+    facts->wait_no_replica = is_on(cell(&in, 0, "wait_no_replica"));
+    facts->kill_conn_timeout_s = cell_u32(&in, 0, "kill_conn_timeout");
+    return is_whole;
 }
 
 static bool read_status(const struct db_result *result, const struct flavour_status *names, struct view_facts *facts)
 {
-    unsigned s = find_set(result, "status_name");
+    struct db_reader in = db_reader_of(result, "status_name");
     bool started = false;
 
-    if (s == NO_SET) return false;
-    for (uint32_t r = 0; r < result->sets[s].rows_n; r++) {
-        const char *name = cell(result, s, r, "status_name");
-        const char *text = cell(result, s, r, "status_value");
-        uint64_t value = db_cell_u64(result, s, r, "status_value", 0);
-        if (strcasecmp(name, "UPTIME") == 0) {
-            facts->started_s = db_cell_u64(result, s, r, "at_s", 0) - value;
+    if (in.set == NULL) return false;
+    for (uint32_t r = 0; r < in.set->rows_n; r++) {
+        const char *name = cell(&in, r, "status_name");
+        const char *text = cell(&in, r, "status_value");
+        uint64_t value = 0; /* Stays so for what is not a number. */
+        (void)text_to_u64(text, &value);
+        if (db_is_name(name, "UPTIME")) {
+            facts->started_s = db_read_u64(&in, r, "at_s", 0) - value;
             started = true;
         }
-        if (strcasecmp(name, names->source_on) == 0) facts->source_on = is_on(text);
-        if (strcasecmp(name, names->replica_on) == 0) facts->replica_on = is_on(text);
-        if (strcasecmp(name, names->source_clients) == 0) facts->source_clients = (uint32_t)value;
-        if (strcasecmp(name, names->no_tx) == 0) facts->no_tx = value;
-        if (strcasecmp(name, names->wait_sessions) == 0) facts->wait_sessions = (uint32_t)value;
+        if (db_is_name(name, names->source_on)) facts->source_on = is_on(text);
+        if (db_is_name(name, names->replica_on)) facts->replica_on = is_on(text);
+        if (db_is_name(name, names->source_clients)) facts->source_clients = (uint32_t)value;
+        if (db_is_name(name, names->no_tx)) facts->no_tx = value;
+        if (db_is_name(name, names->wait_sessions)) facts->wait_sessions = (uint32_t)value;
     }
     return started;
 }
@@ -183,44 +176,54 @@ static enum view_io read_io(const char *text)
     return VIEW_IO_CONNECTING; /* "Connecting", "Preparing" */
 }
 
-static bool read_channel(const struct db_result *result, const struct flavour_columns *names, unsigned s, uint32_t r,
+static void read_errors(struct db_reader *in, const struct flavour_columns *names, uint32_t r,
+                        struct view_channel *channel)
+{
+    channel->io_errno = cell_u32(in, r, names->receiver_errno);
+    const char *receiver_error = cell(in, r, names->receiver_error);
+    channel->sql_errno = cell_u32(in, r, names->applier_errno);
+    const char *applier_error = cell(in, r, names->applier_error);
+    (void)TEXT_COPY(channel->error, channel->sql_errno != 0 ? applier_error : receiver_error);
+}
+
+/* In about the order of the servers' columns. */
+static bool read_channel(struct db_reader *in, const struct flavour_columns *names, uint32_t r,
                          struct view_channel *channel)
 {
-    const char *lag = db_cell(result, s, r, names->lag_s);
-    const char *gtid = cell(result, s, r, names->gtid_mode);
     uint64_t lag_s = 0;
+    bool is_whole = TEXT_COPY(channel->name, cell(in, r, names->channel));
 
-    channel->source_port = (uint16_t)db_cell_u64(result, s, r, names->source_port, 0);
-    channel->source_server_id = cell_u32(result, s, r, names->source_server_id);
-    channel->io = read_io(cell(result, s, r, names->receiver_runs));
-    channel->applier = is_on(cell(result, s, r, names->applier_runs));
-    channel->io_errno = cell_u32(result, s, r, names->receiver_errno);
-    channel->sql_errno = cell_u32(result, s, r, names->applier_errno);
-    (void)TEXT_COPY(channel->error, channel->sql_errno != 0 ? cell(result, s, r, names->applier_error)
-                                                            : cell(result, s, r, names->receiver_error));
-    channel->heartbeats = db_cell_u64(result, s, r, names->heartbeats, 0);
-    channel->heartbeat_period_ms = seconds_to_ms(cell(result, s, r, names->heartbeat_period));
-    channel->gtid = strcasecmp(gtid, "Slave_Pos") == 0 || strcasecmp(gtid, "Current_Pos") == 0;
+    is_whole &= TEXT_COPY(channel->source_host, cell(in, r, names->source_host));
+    channel->source_port = (uint16_t)db_read_u64(in, r, names->source_port, 0);
+    const char *log = cell(in, r, names->source_log), *log_pos = cell(in, r, names->source_log_pos);
+    channel->io = read_io(cell(in, r, names->receiver_runs));
+    channel->applier = is_on(cell(in, r, names->applier_runs));
+    const char *lag = db_read(in, r, names->lag_s);
     channel->lag_ms = lag != NULL && text_to_u64(lag, &lag_s) ? (int64_t)lag_s * 1000 : -1;
+    read_errors(in, names, r, channel);
+    channel->source_server_id = cell_u32(in, r, names->source_server_id);
+    const char *gtid = cell(in, r, names->gtid_mode);
+    channel->gtid = strcasecmp(gtid, "Slave_Pos") == 0 || strcasecmp(gtid, "Current_Pos") == 0;
+    const char *received = cell(in, r, names->received);
+    is_whole &= TEXT_COPY(channel->received, received);
+    const char *heartbeats = cell(in, r, names->heartbeats);
+    if (!text_to_u64(heartbeats, &channel->heartbeats)) channel->heartbeats = 0;
+    channel->heartbeat_period_ms = seconds_to_ms(cell(in, r, names->heartbeat_period));
     channel->idle_ms = -1;
-    channel->receive_mark = mark_of(14695981039346656037u, cell(result, s, r, names->source_log));
-    channel->receive_mark = mark_of(channel->receive_mark, cell(result, s, r, names->source_log_pos));
-    channel->receive_mark = mark_of(channel->receive_mark, cell(result, s, r, names->heartbeats));
-    channel->receive_mark = mark_of(channel->receive_mark, cell(result, s, r, names->received));
-    return TEXT_COPY(channel->name, cell(result, s, r, names->channel)) &&
-           TEXT_COPY(channel->source_host, cell(result, s, r, names->source_host)) &&
-           TEXT_COPY(channel->received, cell(result, s, r, names->received));
+    uint64_t mark = mark_of(mark_of(14695981039346656037u, log), log_pos);
+    channel->receive_mark = mark_of(mark_of(mark, heartbeats), received);
+    return is_whole;
 }
 
 static bool read_channels(const struct db_result *result, const struct flavour_columns *names,
                           struct view_facts *facts)
 {
-    unsigned s = find_set(result, names->channel);
+    struct db_reader in = db_reader_of(result, names->channel);
 
-    if (s == NO_SET) return false;
-    facts->channels_n = result->sets[s].rows_n > UINT8_MAX ? UINT8_MAX : (uint8_t)result->sets[s].rows_n;
+    if (in.set == NULL) return false;
+    facts->channels_n = in.set->rows_n > UINT8_MAX ? UINT8_MAX : (uint8_t)in.set->rows_n;
     for (uint32_t r = 0; r < facts->channels_n && r < VIEW_CHANNELS_MAX; r++) {
-        if (!read_channel(result, names, s, r, &facts->channels[r])) return false;
+        if (!read_channel(&in, names, r, &facts->channels[r])) return false;
     }
     return true;
 }
@@ -230,30 +233,31 @@ static bool read_channels(const struct db_result *result, const struct flavour_c
  * has its old, stopped channel, but its own transactions count. */
 static bool read_executed(const struct db_result *result, struct view_facts *facts)
 {
-    unsigned s = find_set(result, "server_now");
+    struct db_reader in = db_reader_of(result, "server_now");
     bool is_replica = facts->channels_n > 0 && facts->read_only;
 
     for (uint32_t c = 0; c < facts->channels_n && c < VIEW_CHANNELS_MAX; c++) {
         if (facts->channels[c].io != VIEW_IO_NO || facts->channels[c].applier) is_replica = true;
     }
-    return TEXT_COPY(facts->executed, cell(result, s, 0, is_replica ? "executed_replica" : "executed_any"));
+    return TEXT_COPY(facts->executed, cell(&in, 0, is_replica ? "executed_replica" : "executed_any"));
 }
 
 static bool read_fence(const struct db_result *result, struct view_facts *facts)
 {
-    unsigned s = find_set(result, "fence_identity");
+    struct db_reader in = db_reader_of(result, "fence_identity");
 
-    if (s == NO_SET || result->sets[s].rows_n != 1) return false;
-    facts->token = db_cell_u64(result, s, 0, "fence_token", 0);
-    facts->fence_epoch = db_cell_u64(result, s, 0, "fence_epoch", 0);
-    return TEXT_COPY(facts->identity, cell(result, s, 0, "fence_identity"));
+    if (in.set == NULL || in.set->rows_n != 1) return false;
+    bool is_whole = TEXT_COPY(facts->identity, cell(&in, 0, "fence_identity"));
+    facts->token = db_read_u64(&in, 0, "fence_token", 0);
+    facts->fence_epoch = db_read_u64(&in, 0, "fence_epoch", 0);
+    return is_whole;
 }
 
 static const char *version_of(const struct db_result *result)
 {
-    unsigned s = find_set(result, "version");
+    struct db_reader in = db_reader_of(result, "version");
 
-    return s == NO_SET ? NULL : db_cell(result, s, 0, "version");
+    return db_read(&in, 0, "version");
 }
 
 enum view_outcome probe_read(enum fsm_flavour flavour, const struct db_result *result, struct view_facts *facts,

@@ -46,6 +46,21 @@ struct db_result {
 
 /* Cell of set 's', row 'r', by column name (case-insensitive); NULL when absent or SQL NULL. */
 const char *db_cell(const struct db_result *result, unsigned s, unsigned r, const char *name);
+/* True when both name the same column or variable. */
+bool db_is_name(const char *a, const char *b);
+
+/* Reads cells of one set. Names are looked for behind the one that was found last, so that who asks in about the order
+ * of the columns does not compare with all of them. */
+struct db_reader {
+    const struct db_set *set; /* NULL: every cell is absent. */
+    size_t next;              /* Column. */
+};
+/* As db_cell(). */
+const char *db_read(struct db_reader *reader, unsigned r, const char *name);
+uint64_t db_read_u64(struct db_reader *reader, unsigned r, const char *name, uint64_t missing);
+/* A reader of the first set that has a column of that name. */
+struct db_reader db_reader_of(const struct db_result *result, const char *name);
+
 /* As number; 'missing' when absent, NULL or not an unsigned decimal. */
 uint64_t db_cell_u64(const struct db_result *result, unsigned s, unsigned r, const char *name, uint64_t missing);
 
