@@ -9,6 +9,11 @@
 void fsm_init(struct fsm_state *state)
 {
     memset(state, 0, sizeof(*state)); /* Padding too: states are compared by bytes. */
+    fsm_init_zeroed(state);
+}
+
+void fsm_init_zeroed(struct fsm_state *state)
+{
     state->version = FSM_VERSION_FIRST;
 }
 

@@ -6,6 +6,8 @@
 
 /* Sets 'state' to the empty state at index 0, of the first version. */
 void fsm_init(struct fsm_state *state);
+/* The same for memory that is all zero already, which is not written: a state is megabytes, most of it never used. */
+void fsm_init_zeroed(struct fsm_state *state);
 
 /* True when 'command' raises the active version to one that this program does not speak: then it must end, before it
  * applies the command. */

@@ -124,9 +124,9 @@ static int on_snapshot(void *arg, void **data, size_t *size)
 static int on_restore(void *arg, const void *data, size_t size, struct err *e)
 {
     struct consensus *c = arg;
-    struct fsm_state *fresh = malloc(sizeof *fresh);
+    struct fsm_state *fresh = calloc(1, sizeof *fresh);
     if (!fresh) return err_set(e, -ENOMEM, "out of memory for a snapshot");
-    int rc = proto_snapshot_decode(fresh, data, size, e);
+    int rc = proto_snapshot_decode_zeroed(fresh, data, size, e);
     if (rc != 0) {
         free(fresh);
         return rc;
@@ -167,7 +167,7 @@ struct consensus *consensus_start(struct uv_loop_s *loop, const struct raft_node
                                   const struct consensus_hooks *hooks, struct err *e)
 {
     struct consensus *c = calloc(1, sizeof *c);
-    if (c) c->state = malloc(sizeof *c->state);
+    if (c) c->state = calloc(1, sizeof *c->state);
     if (!c || !c->state) {
         free(c);
         err_set(e, -ENOMEM, "out of memory");
@@ -176,7 +176,7 @@ struct consensus *consensus_start(struct uv_loop_s *loop, const struct raft_node
     c->hooks = *hooks;
     (void)TEXT_COPY(c->data_dir, config->data_dir); /* For texts only. */
     c->id.client = clock_random();
-    fsm_init(c->state);
+    fsm_init_zeroed(c->state);
     struct raft_node_hooks node_hooks = {.arg = c, .apply = on_apply, .snapshot = on_snapshot, .restore = on_restore,
                                          .wake = on_wake, .fatal = on_fatal, .stored = on_stored,
                                          .is_removed = on_is_removed, .address_of = on_address_of};
@@ -198,10 +198,7 @@ const struct fsm_state *consensus_state(const struct consensus *consensus)
 
 bool consensus_is_established(const struct consensus *consensus, uint64_t *term)
 {
-    struct raft_node_status status;
-    raft_node_status(consensus->node, &status);
-    *term = status.term;
-    return status.role == RAFT_NODE_LEADER && status.established;
+    return raft_node_is_established(consensus->node, term);
 }
 
 static void on_proposed(void *arg, int status, uint64_t index)

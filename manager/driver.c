@@ -116,6 +116,9 @@ static void tell_verdict(struct driver *d, struct driver_cluster *dc, struct mon
     TEXT_COPY(event->kind, "verdict");
     struct text text = TEXT_ON(event->text);
     text_addf(&text, "%s: %s", diagnosis_name(dc->row), diagnosis_text(dc->row));
+    const struct view *view = observe_view(d->observe, dc->cluster);
+    MUST(view); /* The verdict rests on it. */
+    diagnose_tell(cluster, view, &dc->update.diagnosis);
     TEXT_COPY(event->evidence, dc->update.diagnosis.evidence);
     dc->told = dc->row;
     dc->told_at = now;

@@ -22,12 +22,13 @@ struct seat {
     struct mono began_at, wake_at, ended_at;
     struct verb last;  /* The verb asked for last. */
     uint64_t lock_token; /* The control session holds regent.control under this token; 0: it does not. */
-    struct verb_outcome outcome;
+    struct verb_outcome *outcome; /* In cluster_seats.outcomes. */
 };
 
 struct cluster_seats {
     struct seat seats[FSM_SERVERS_MAX];
-    struct verb_outcome outcomes[FSM_SERVERS_MAX];
+    struct verb_outcome outcomes[FSM_SERVERS_MAX]; /* What the planner reads. */
+    fsm_set busy; /* Seats with a run. */
 };
 
 struct execute {
@@ -74,7 +75,7 @@ static struct cluster_seats *seats_of(struct execute *x, uint8_t cluster)
     struct cluster_seats *seats = calloc(1, sizeof *seats);
     MUST(seats); /* One of at most 64; without memory for it the manager can not act at all. */
     for (uint8_t i = 0; i < FSM_SERVERS_MAX; i++)
-        seats->seats[i] = (struct seat){.owner = x, .cluster = cluster, .server = i};
+        seats->seats[i] = (struct seat){.owner = x, .cluster = cluster, .server = i, .outcome = &seats->outcomes[i]};
     x->clusters[cluster] = seats;
     return seats;
 }
@@ -86,19 +87,32 @@ static bool verb_is_same(const struct verb *a, const struct verb *b)
            text_equal(a->source_host, b->source_host) && text_equal(a->target, b->target);
 }
 
+static void seat_new_run(struct seat *s)
+{
+    s->run = calloc(1, sizeof *s->run);
+    MUST(s->run);
+    s->owner->clusters[s->cluster]->busy |= FSM_BIT(s->server);
+}
+
+static void seat_free_run(struct seat *s)
+{
+    free(s->run);
+    s->run = NULL;
+    s->owner->clusters[s->cluster]->busy &= (fsm_set)~FSM_BIT(s->server);
+}
+
 /* --- ending ---------------------------------------------------------------------------------------------------- */
 
 static void seat_end(struct seat *s, const struct verb_outcome *outcome)
 {
-    uint32_t attempts = s->outcome.attempts;
-    s->outcome = *outcome;
-    s->outcome.kind = s->last.kind;
-    s->outcome.token = s->last.token;
-    s->outcome.step = s->last.step;
-    s->outcome.attempts = attempts;
+    uint32_t attempts = s->outcome->attempts;
+    *s->outcome = *outcome;
+    s->outcome->kind = s->last.kind;
+    s->outcome->token = s->last.token;
+    s->outcome->step = s->last.step;
+    s->outcome->attempts = attempts;
     s->ended_at = now_of(s->owner);
-    free(s->run);
-    s->run = NULL;
+    seat_free_run(s);
     s->send = false;
     s->wake_at = MONO_NEVER;
     s->owner->changed(s->owner->changed_arg, s->cluster);
@@ -123,8 +137,7 @@ static void seat_drop_session(struct seat *s)
 static void seat_cancel(struct seat *s)
 {
     seat_drop_session(s);
-    free(s->run);
-    s->run = NULL;
+    seat_free_run(s);
     s->send = false;
     s->wake_at = MONO_NEVER;
 }
@@ -158,18 +171,17 @@ static void seat_begin(struct seat *s, const struct verb *verb)
     struct execute *x = s->owner;
     const char *user = "", *password = "";
     const struct fsm_state *state = x->ports->consensus.state(x->ports->ctx);
-    s->run = calloc(1, sizeof *s->run);
-    MUST(s->run);
-    if (!verb_is_same(&s->last, verb)) s->outcome.attempts = 0;
+    seat_new_run(s);
+    if (!verb_is_same(&s->last, verb)) s->outcome->attempts = 0;
     s->last = *verb;
     (void)x->ports->consensus.is_established(x->ports->ctx, &s->last.term);
     s->session = verb->kind == VERB_REIGN_ROW ? PORT_REIGN : PORT_CONTROL;
-    s->outcome.attempts++;
-    s->outcome.kind = verb->kind;
-    s->outcome.token = verb->token;
-    s->outcome.step = verb->step;
-    s->outcome.state = VERB_STATE_RUNNING;
-    s->outcome.stale = false;
+    s->outcome->attempts++;
+    s->outcome->kind = verb->kind;
+    s->outcome->token = verb->token;
+    s->outcome->step = verb->step;
+    s->outcome->state = VERB_STATE_RUNNING;
+    s->outcome->stale = false;
     s->sent_n = 0;
     s->began_at = now_of(x);
     if (!x->ports->servers.replication_account(x->ports->ctx, verb->cluster, &user, &password)) {
@@ -184,7 +196,7 @@ static void seat_begin(struct seat *s, const struct verb *verb)
 /* A failed attempt is followed by a pause that doubles, so that a dead server is not hammered. */
 static bool is_pausing(const struct seat *s, struct mono now)
 {
-    uint32_t shift = s->outcome.attempts > 5 ? 5 : s->outcome.attempts;
+    uint32_t shift = s->outcome->attempts > 5 ? 5 : s->outcome->attempts;
     int64_t pause_ms = (int64_t)EXECUTE_PAUSE_MIN_MS << shift;
     if (pause_ms > EXECUTE_PAUSE_MAX_MS) pause_ms = EXECUTE_PAUSE_MAX_MS;
     return mono_since_ms(now, s->ended_at) < pause_ms;
@@ -201,7 +213,7 @@ void execute_verb(struct execute *execute, const struct verb *verb)
         execute->ports->clock.wake_at(execute->ports->ctx, mono_add_ms(now_of(execute), 5));
         return;
     }
-    if (same && s->outcome.state == VERB_STATE_DONE) return;
+    if (same && s->outcome->state == VERB_STATE_DONE) return;
     if (same && is_pausing(s, now_of(execute))) return;
     seat_begin(s, verb);
     wake_now(execute);
@@ -275,8 +287,9 @@ void execute_run(struct execute *execute)
 {
     struct mono now = now_of(execute);
     for (uint8_t c = 0; c < FSM_CLUSTERS_MAX; c++) {
-        if (!execute->clusters[c]) continue;
-        for (uint8_t i = 0; i < FSM_SERVERS_MAX; i++) seat_run(&execute->clusters[c]->seats[i], now);
+        struct cluster_seats *seats = execute->clusters[c];
+        for (uint8_t i = 0; seats && seats->busy != 0 && i < FSM_SERVERS_MAX; i++)
+            if (fsm_set_has(seats->busy, i)) seat_run(&seats->seats[i], now);
     }
 }
 
@@ -292,7 +305,7 @@ static void seat_forget(struct seat *s)
         s->session = PORT_CONTROL;
         seat_drop_session(s); /* Gives the user lock back at once. */
     }
-    memset(&s->outcome, 0, sizeof s->outcome);
+    memset(s->outcome, 0, sizeof *s->outcome);
     memset(&s->last, 0, sizeof s->last);
 }
 
@@ -310,9 +323,8 @@ const struct verb_outcome *execute_outcomes(struct execute *execute, uint8_t clu
     struct mono now = now_of(execute);
     for (uint8_t i = 0; i < FSM_SERVERS_MAX; i++) {
         const struct seat *s = &seats->seats[i];
-        seats->outcomes[i] = s->outcome;
-        seats->outcomes[i].age_ms = s->run ? mono_since_ms(now, s->began_at)
-                                    : mono_is_set(s->ended_at) ? mono_since_ms(now, s->ended_at) : 0;
+        s->outcome->age_ms = s->run ? mono_since_ms(now, s->began_at)
+                             : mono_is_set(s->ended_at) ? mono_since_ms(now, s->ended_at) : 0;
     }
     return seats->outcomes;
 }

@@ -189,7 +189,7 @@ void peers_push(struct peers *peers, const struct fsm_cluster *cluster, const st
 {
     if (!peers->out || stream_queued(peers->out) > PEERS_QUEUE_MAX) return;
     struct proto_observation *o = &peers->observation;
-    memset(o, 0, sizeof *o);
+    memset(o, 0, proto_observation_size(0));
     o->manager_id = peers->id;
     o->term = peers->term;
     TEXT_COPY(o->manager, peers->name);

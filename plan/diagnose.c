@@ -258,11 +258,17 @@ static uint8_t declared_master(const struct fsm_cluster *cluster)
     return FSM_SERVER_NONE;
 }
 
-void diagnose(const struct fsm_cluster *cluster, const struct view *view, struct diagnosis *out)
+static bool is_enrolled(const struct fsm_cluster *cluster)
 {
-    bool is_enrolled = cluster->epoch > 0 && cluster->master < cluster->servers_n;
-    *out = (struct diagnosis){.row = DIAGNOSIS_NOT_ENROLLED};
-    if (is_enrolled) {
+    return cluster->epoch > 0 && cluster->master < cluster->servers_n;
+}
+
+void diagnose_verdict(const struct fsm_cluster *cluster, const struct view *view, struct diagnosis *out)
+{
+    out->row = DIAGNOSIS_NOT_ENROLLED;
+    out->suspicious = false;
+    out->evidence[0] = out->change[0] = '\0';
+    if (is_enrolled(cluster)) {
         struct tally t;
         tally_master(&t, cluster, view);
         out->row = cluster->paused ? DIAGNOSIS_PAUSED : match(cluster, view, &t);
@@ -271,10 +277,20 @@ void diagnose(const struct fsm_cluster *cluster, const struct view *view, struct
         out->row = DIAGNOSIS_PAUSED;
     }
     out->acts = row_acts(out->row);
+}
+
+void diagnose_tell(const struct fsm_cluster *cluster, const struct view *view, struct diagnosis *out)
+{
     struct text evidence = TEXT_ON(out->evidence);
     struct text change = TEXT_ON(out->change);
-    diagnosis_evidence(cluster, view, is_enrolled ? cluster->master : declared_master(cluster), &evidence);
+    diagnosis_evidence(cluster, view, is_enrolled(cluster) ? cluster->master : declared_master(cluster), &evidence);
     diagnosis_change(cluster, view, out->row, &change);
+}
+
+void diagnose(const struct fsm_cluster *cluster, const struct view *view, struct diagnosis *out)
+{
+    diagnose_verdict(cluster, view, out);
+    diagnose_tell(cluster, view, out);
 }
 
 /* What is wrong with a replica's channel from the master, by the order in which one would repair it. */

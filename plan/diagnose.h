@@ -44,6 +44,9 @@ const char *diagnosis_text(enum diagnosis_row row);
 
 /* Judges the master of 'cluster' by 'view'. Always fills '*out'. */
 void diagnose(const struct fsm_cluster *cluster, const struct view *view, struct diagnosis *out);
+/* The two halves of it, for who judges often and tells rarely: the verdict, its texts empty; and its texts. */
+void diagnose_verdict(const struct fsm_cluster *cluster, const struct view *view, struct diagnosis *out);
+void diagnose_tell(const struct fsm_cluster *cluster, const struct view *view, struct diagnosis *out);
 
 /* Tells whether a server that is not the master needs attention: returns NULL, or a static text of what is wrong. */
 const char *diagnose_server(const struct fsm_cluster *cluster, const struct view *view, uint8_t server);

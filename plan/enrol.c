@@ -180,6 +180,7 @@ void enrol_begin(struct work *w)
     b->to = master;
     b->acker = backup;
     (void)TEXT_COPY(b->verdict, diagnosis_name(w->update->diagnosis.row));
+    diagnose_tell(w->cluster, w->in->view, &w->update->diagnosis);
     (void)TEXT_COPY(b->evidence, w->update->diagnosis.evidence);
     WORK_WHY(w, "%s is as declared: the cluster is adopted", work_name(w, master));
 }

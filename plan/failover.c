@@ -36,7 +36,7 @@ static void say_no_candidate(struct work *w)
 
 static void propose_failover(struct work *w, uint8_t to, uint8_t acker)
 {
-    const struct diagnosis *d = &w->update->diagnosis;
+    struct diagnosis *d = &w->update->diagnosis;
     struct fsm_cmd_plan_begin *b = &work_propose(w, CMD_PLAN_BEGIN)->u.plan_begin;
     (void)TEXT_COPY(b->cluster, w->cluster->name);
     b->kind = PLAN_FAILOVER;
@@ -45,6 +45,7 @@ static void propose_failover(struct work *w, uint8_t to, uint8_t acker)
     b->to = to;
     b->acker = acker;
     (void)TEXT_COPY(b->verdict, d->acts ? diagnosis_name(d->row) : "open-successor");
+    diagnose_tell(w->cluster, w->in->view, d);
     (void)TEXT_COPY(b->evidence, d->evidence);
     if (d->acts) {
         WORK_WHY(w, "%s: %s replaces %s", diagnosis_text(d->row), work_name(w, to), work_name(w, b->from));

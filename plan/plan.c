@@ -66,18 +66,29 @@ static void begin(struct work *w)
     }
 }
 
+/* Not all of it: it is large, and work_propose() and work_ask() clear what they hand out. */
+static void clear(struct plan_update *update)
+{
+    update->propose = false;
+    update->command.kind = CMD_NONE;
+    update->verbs_n = 0;
+    update->wake_ms = 0;
+    update->why[0] = '\0';
+    update->diagnosis = (struct diagnosis){.row = DIAGNOSIS_NOT_ENROLLED};
+}
+
 void plan_step(const struct plan_input *input, struct plan_update *update)
 {
     MUST(input->cluster < FSM_CLUSTERS_MAX);
     const struct fsm_cluster *cluster = &input->state->clusters[input->cluster];
     struct work w = {.in = input, .cluster = cluster, .update = update};
-    memset(update, 0, sizeof(*update));
+    clear(update);
     if (!cluster->used) {
         WORK_WHY(&w, "no such cluster");
         return;
     }
     if (cluster->plan != 0) w.plan = fsm_plan_find(input->state, cluster->plan);
-    diagnose(cluster, input->view, &update->diagnosis);
+    diagnose_verdict(cluster, input->view, &update->diagnosis);
     if (w.plan != NULL) update->diagnosis.suspicious = true; /* Its steps wait for what the probes will tell. */
     if (update->diagnosis.suspicious) update->wake_ms = WORK_WAKE_MS;
 

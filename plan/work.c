@@ -1,6 +1,8 @@
 /* Verbs, outcomes and proposals of one update. PURE. */
 #include "plan/work.h"
 
+#include <string.h>
+
 #include "plan/sight.h"
 
 enum { CLOCK_SKEW_MS = 60000 }; /* A wall clock that is further off than this is not waited for. */
@@ -86,6 +88,7 @@ struct fsm_command *work_propose(struct work *w, enum fsm_command_kind kind)
     struct fsm_command *c = &w->update->command;
     w->update->propose = true;
     w->update->verbs_n = 0;
+    memset(c, 0, sizeof(*c));
     c->kind = kind;
     c->time = w->in->wall;
     return c;

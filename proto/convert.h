@@ -31,6 +31,8 @@ int proto_snapshot_check(const void *data, size_t size, struct err *e) MUST_CHEC
 /* Decodes into '*state' (the caller's fresh object). -EPROTO; -ENOTSUP (of a version
  * that this program does not speak); -ENOMEM. */
 int proto_snapshot_decode(struct fsm_state *state, const void *data, size_t size, struct err *e) MUST_CHECK;
+/* The same for memory that is all zero already (fsm_init_zeroed()). */
+int proto_snapshot_decode_zeroed(struct fsm_state *state, const void *data, size_t size, struct err *e) MUST_CHECK;
 
 /* What a manager tells the leader of one cluster (ages as of sending). */
 struct proto_observation {
@@ -40,11 +42,17 @@ struct proto_observation {
     char cluster[FSM_NAME_SIZE];
     uint8_t servers_n;
     char names[FSM_SERVERS_MAX][FSM_NAME_SIZE]; /* Of the servers, so that a changed declaration is noticed. */
-    struct view_observation servers[FSM_SERVERS_MAX];
+    struct view_observation servers[FSM_SERVERS_MAX]; /* [servers_n]; those behind are not looked at. */
 };
+/* Bytes of it that 'n' servers use. */
+static inline size_t proto_observation_size(uint8_t n)
+{
+    return offsetof(struct proto_observation, servers) + n * sizeof(struct view_observation);
+}
 /* Packs an observation. */
 int proto_observation_encode(const struct proto_observation *o, void **data, size_t *size) MUST_CHECK;
-/* -EPROTO: malformed. Fields of a newer version are passed over. */
+/* -EPROTO: malformed, and all of '*o' is zero. Fields of a newer version are passed over. servers[servers_n] and those
+ * behind are left as they were: the whole is large. */
 int proto_observation_decode(struct proto_observation *o, const void *data, size_t size, struct err *e) MUST_CHECK;
 
 #endif

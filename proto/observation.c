@@ -209,6 +209,7 @@ static void read_observation(struct fields *f, const Regent__Observation__Observ
     FIELDS_TEXT(f, m->cluster, o->cluster);
     o->servers_n = (uint8_t)fields_count(f, "servers", m->n_servers, FSM_SERVERS_MAX);
     for (uint8_t i = 0; i < o->servers_n; i++) {
+        memset(&o->servers[i], 0, sizeof(o->servers[i]));
         FIELDS_TEXT(f, m->servers[i]->name, o->names[i]);
         read_server(f, m->servers[i], &o->servers[i]);
     }
@@ -219,11 +220,11 @@ int proto_observation_decode(struct proto_observation *o, const void *data, size
     struct fields f = {.e = e, .what = "observation"};
     ProtobufCMessage *m;
 
-    memset(o, 0, sizeof(*o));
+    memset(o, 0, proto_observation_size(0));
     m = fields_unpack(&f, &regent__observation__observation__descriptor, data, size, OBSERVATION_SIZE_MAX);
-    if (m == NULL) return f.code;
-    read_observation(&f, (const Regent__Observation__Observation *)m, o);
+    if (m != NULL) read_observation(&f, (const Regent__Observation__Observation *)m, o);
     if (f.code != 0) memset(o, 0, sizeof(*o));
+    if (m == NULL) return f.code;
     protobuf_c_message_free_unpacked(m, NULL);
     return f.code;
 }

@@ -175,11 +175,17 @@ static void read_records(struct snapshot_reader *r, const uint8_t *data, size_t 
 
 int proto_snapshot_decode(struct fsm_state *state, const void *data, size_t size, struct err *e)
 {
+    memset(state, 0, sizeof(*state));
+    return proto_snapshot_decode_zeroed(state, data, size, e);
+}
+
+int proto_snapshot_decode_zeroed(struct fsm_state *state, const void *data, size_t size, struct err *e)
+{
     struct snapshot_reader r = {.state = state, .f = {.e = e, .what = "snapshot"}};
     const char *broken;
     int rc;
 
-    fsm_init(state);
+    fsm_init_zeroed(state);
     rc = proto_snapshot_check(data, size, e);
     if (rc != 0) return rc;
     state->version = get_u32((const uint8_t *)data + 8);

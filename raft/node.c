@@ -222,12 +222,13 @@ static enum raft_node_role role_of(struct raft_node *node)
     return RAFT_NODE_UNAVAILABLE;
 }
 
-static const char *name_of(const struct raft_node *node, uint64_t id)
+/* NULL: it was added since the bootstrap. */
+static const struct raft_node_member *first_member(const struct raft_node *node, uint64_t id)
 {
     for (unsigned i = 0; i < node->identity.members_n; i++) {
-        if (node->identity.members[i].id == id) return node->identity.members[i].name;
+        if (node->identity.members[i].id == id) return &node->identity.members[i];
     }
-    return "";
+    return NULL;
 }
 
 static void fill_members(const struct raft_node *node, struct raft_node_status *out)
@@ -236,8 +237,9 @@ static void fill_members(const struct raft_node *node, struct raft_node_status *
     for (unsigned i = 0; i < c->n && out->members_n < RAFT_NODE_MEMBERS_MAX; i++) {
         if (c->servers[i].role != RAFT_VOTER) continue;
         struct raft_node_member *m = &out->members[out->members_n++];
+        const struct raft_node_member *first = first_member(node, c->servers[i].id);
         m->id = c->servers[i].id;
-        (void)TEXT_COPY(m->name, name_of(node, m->id));
+        if (first != NULL) memcpy(m->name, first->name, sizeof m->name);
         (void)TEXT_COPY(m->address, c->servers[i].address);
     }
 }
@@ -261,6 +263,13 @@ void raft_node_status(const struct raft_node *node, struct raft_node_status *out
     out->leader_id = leader;
     if (leader != 0 && address != NULL) (void)TEXT_COPY(out->leader_address, address);
     fill_members(node, out);
+}
+
+bool raft_node_is_established(const struct raft_node *node, uint64_t *term)
+{
+    *term = node->closing ? 0 : RAFT_COMPAT_TERM((struct raft *)&node->raft);
+    if (node->closing || role_of((struct raft_node *)node) != RAFT_NODE_LEADER) return false;
+    return node->established_term == *term;
 }
 
 static void default_u32(uint32_t *value, uint32_t value_default)

@@ -156,6 +156,9 @@ struct raft_node_status {
 /* Fills 'out' as of now. Cheap; the loop thread, any time between raft_node_start() and raft_node_stop(). */
 void raft_node_status(const struct raft_node *node, struct raft_node_status *out);
 
+/* The part of it that is asked for most: true when this node is leader and established. '*term' is always set. */
+bool raft_node_is_established(const struct raft_node *node, uint64_t *term);
+
 /* Asks for an orderly hand-over of leadership to 'id' (0: the voter that answered and has most of the log). 'done' gets
  * 0 when another node is leader (that one, when 'id' was given), -ETIMEDOUT when not, after at most three election
  * timeouts. Proposals get -ENOTCONN meanwhile. Returns 0; -ENOTCONN not leader; -EBUSY one, or a change, is under way;

@@ -51,6 +51,19 @@ void text_add(struct text *t, const char *s)
     add_bytes(t, s, strlen(s));
 }
 
+void text_add_u64(struct text *t, uint64_t n, unsigned digits)
+{
+    char base[20];
+    size_t at = sizeof(base);
+
+    MUST(t->len < t->size && digits <= sizeof(base));
+    do {
+        base[--at] = (char)('0' + n % 10);
+        n /= 10;
+    } while (n > 0 || sizeof(base) - at < digits);
+    add_bytes(t, base + at, sizeof(base) - at);
+}
+
 void text_add_sql(struct text *t, const char *s)
 {
     text_add(t, "'");

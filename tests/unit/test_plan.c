@@ -73,6 +73,7 @@ static void show(void)
 
 static void explain(void)
 {
+    diagnose_tell(world_cluster(w), w->view, &w->update->diagnosis);
     fprintf(w->out, "%s%schange: %s\n", w->update->diagnosis.suspicious ? "(suspicious)\n" : "",
             w->update->diagnosis.evidence, w->update->diagnosis.change);
     for (uint8_t i = 0; i < w->servers_n; i++) {
