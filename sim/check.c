@@ -186,17 +186,10 @@ uint8_t check_acker(const struct check *check, const struct site *site)
 
 /* --- the whole ---------------------------------------------------------------------------------------------------- */
 
-static bool is_touched(const struct check_site *cs)
-{
-    for (unsigned i = 0; i < cs->site->servers_n; i++)
-        if (sim_was_touched(cs->site->world->sim, mysqld_node(cs->site->servers[i]))) return true;
-    return false;
-}
-
 void check_after_event(struct check *check)
 {
     for (unsigned i = 0; i < check->world->sites_n; i++)
-        if (is_touched(&check->sites[i])) check_site_look(&check->sites[i]);
+        if (sim_touched_any(check->world->sim, &check->sites[i].nodes)) check_site_look(&check->sites[i]);
 }
 
 void check_end(struct check *check)

@@ -16,6 +16,7 @@ struct row {
 struct check_site {
     struct check *check;
     struct site *site;
+    struct sim_set nodes; /* Its servers'. */
     struct row *rows; /* Open addressing by id. */
     size_t rows_room, rows_n;
     bool was_open[CLUSTER_SERVERS_MAX];

@@ -151,10 +151,11 @@ static bool is_healthy(const struct check_site *cs)
     const struct mysqld *m = cs->site->servers[master];
     if (!mysqld_is_open(m) || !mysqld_can_acknowledge(m)) return false;
     for (unsigned i = 0; i < cs->site->servers_n; i++) {
+        if (!fsm_set_has(cs->ackers, (uint8_t)i)) continue;
         bool is_receiving = false;
         sim_node source = mysqld_source(cs->site->servers[i], &is_receiving);
         bool follows = is_receiving && source == mysqld_node(m);
-        ackers += fsm_set_has(cs->ackers, (uint8_t)i) && follows && runs(cs, i) && are_linked(cs, i, master);
+        ackers += follows && runs(cs, i) && are_linked(cs, i, master);
     }
     return ackers >= cs->k;
 }
@@ -233,6 +234,7 @@ void check_site_init(struct check *check, struct check_site *cs, struct site *si
     cs->cluster = FSM_CLUSTERS_MAX;
     cs->master = FSM_SERVER_NONE;
     for (unsigned i = 0; i < site->servers_n; i++) {
+        sim_set_add(&cs->nodes, mysqld_node(site->servers[i]));
         mysqld_on_ok(site->servers[i], on_ok, cs);
         mysqld_on_change(site->servers[i], on_change, cs);
     }

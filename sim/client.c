@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "lib/base/text.h"
 #include "sim/check.h"
 #include "sim/wire.h"
 
@@ -60,7 +61,10 @@ static void write_row(struct client *c)
 {
     char sql[96];
     c->written_id = c->next_id++;
-    (void)snprintf(sql, sizeof sql, "INSERT INTO t.t VALUES (%llu)", (unsigned long long)c->written_id);
+    struct text t = TEXT_ON(sql);
+    text_add(&t, "INSERT INTO t.t VALUES (");
+    text_add_u64(&t, c->written_id, 0);
+    text_add(&t, ")");
     c->stage = CLIENT_WRITING;
     c->site->world->stats.writes++;
     (void)sim_stream_send(c->stream, &wire_query_new(sql)->head.blob);

@@ -13,6 +13,24 @@ static bool is_earlier(const struct entry *a, const struct entry *b)
     return a->at_us < b->at_us || (a->at_us == b->at_us && a->seq < b->seq);
 }
 
+static void heap_put(struct sim *sim, size_t at, struct entry entry)
+{
+    sim->heap[at] = entry;
+    sim->slots[entry.slot].heap_at = (uint32_t)at;
+}
+
+/* The place 'at' is free: 'entry' goes there or above. */
+static void heap_rise(struct sim *sim, size_t at, struct entry entry)
+{
+    while (at > 0) {
+        size_t parent = (at - 1) / 4;
+        if (!is_earlier(&entry, &sim->heap[parent])) break;
+        heap_put(sim, at, sim->heap[parent]);
+        at = parent;
+    }
+    heap_put(sim, at, entry);
+}
+
 static void heap_push(struct sim *sim, struct entry entry)
 {
     if (sim->heap_n == sim->heap_room) {
@@ -20,31 +38,24 @@ static void heap_push(struct sim *sim, struct entry entry)
         sim->heap = realloc(sim->heap, sim->heap_room * sizeof *sim->heap);
         MUST(sim->heap);
     }
-    size_t i = sim->heap_n++;
-    while (i > 0) {
-        size_t parent = (i - 1) / 4;
-        if (!is_earlier(&entry, &sim->heap[parent])) break;
-        sim->heap[i] = sim->heap[parent];
-        i = parent;
-    }
-    sim->heap[i] = entry;
+    heap_rise(sim, sim->heap_n++, entry);
 }
 
-static struct entry heap_pop(struct sim *sim)
+static void heap_remove(struct sim *sim, size_t at)
 {
-    struct entry top = sim->heap[0], last = sim->heap[--sim->heap_n];
-    size_t i = 0;
+    sim->slots[sim->heap[at].slot].heap_at = SLOT_NONE;
+    struct entry last = sim->heap[--sim->heap_n];
+    if (at == sim->heap_n) return;
     for (;;) {
-        size_t first = i * 4 + 1, best = first;
+        size_t first = at * 4 + 1, best = first;
         if (first >= sim->heap_n) break;
         for (size_t c = first + 1; c < first + 4 && c < sim->heap_n; c++)
             if (is_earlier(&sim->heap[c], &sim->heap[best])) best = c;
         if (!is_earlier(&sim->heap[best], &last)) break;
-        sim->heap[i] = sim->heap[best];
-        i = best;
+        heap_put(sim, at, sim->heap[best]);
+        at = best;
     }
-    sim->heap[i] = last;
-    return top;
+    heap_rise(sim, at, last);
 }
 
 /* --- slots: what an event does ------------------------------------------------------------------------------------ */
@@ -58,6 +69,7 @@ static uint32_t slot_take(struct sim *sim)
         memset(sim->slots + sim->slots_n, 0, (n - sim->slots_n) * sizeof *sim->slots);
         for (uint32_t i = n; i-- > sim->slots_n;) {
             sim->slots[i].generation = 1;
+            sim->slots[i].heap_at = SLOT_NONE;
             sim->slots[i].next = sim->slots_free;
             sim->slots_free = i;
         }
@@ -99,9 +111,13 @@ void sim_cancel(struct sim *sim, sim_event *event)
 {
     uint32_t index = (uint32_t)*event;
     struct slot *slot = &sim->slots[index];
-    /* Its entry stays in the heap, or with a paused node, and frees the slot when its turn comes. */
-    if (*event != 0 && slot->generation == (uint32_t)(*event >> 32)) slot->fn = NULL;
+    bool is_queued = *event != 0 && slot->generation == (uint32_t)(*event >> 32);
     *event = 0;
+    if (!is_queued) return;
+    slot->fn = NULL; /* With a paused node it stays, and frees the slot when its turn comes. */
+    if (slot->heap_at == SLOT_NONE) return;
+    heap_remove(sim, slot->heap_at);
+    slot_give(sim, index);
 }
 
 /* --- running ------------------------------------------------------------------------------------------------------ */
@@ -126,12 +142,19 @@ static void release(struct sim *sim, struct node *node)
 
 static void touch(struct sim *sim, sim_node node)
 {
-    sim->touched[node / 64] |= UINT64_C(1) << (node % 64);
+    sim_set_add(&sim->touched, node);
 }
 
-bool sim_was_touched(const struct sim *sim, sim_node node)
+void sim_set_add(struct sim_set *set, sim_node node)
 {
-    return (sim->touched[node / 64] >> (node % 64) & 1) != 0;
+    set->bits[node / 64] |= UINT64_C(1) << (node % 64);
+}
+
+bool sim_touched_any(const struct sim *sim, const struct sim_set *set)
+{
+    uint64_t common = 0;
+    for (unsigned i = 0; i < ARRAY_LEN(set->bits); i++) common |= sim->touched.bits[i] & set->bits[i];
+    return common != 0;
 }
 
 void sim_run_as(struct sim *sim, sim_node node, sim_fn *fn, void *arg)
@@ -167,7 +190,7 @@ static bool run_slot(struct sim *sim, uint32_t index)
     slot_give(sim, index);
     if (is_dropped) return false;
     sim->events_n++;
-    memset(sim->touched, 0, sizeof sim->touched);
+    sim->touched = (struct sim_set){{0}};
     fold(sim, (uint64_t)sim->now_us * 97 + slot.node);
     sim_run_as(sim, slot.node, slot.fn, slot.arg);
     if (sim->after_event) sim->after_event(sim->after_event_arg);
@@ -177,7 +200,8 @@ static bool run_slot(struct sim *sim, uint32_t index)
 bool sim_step(struct sim *sim, int64_t until_us)
 {
     while (sim->heap_n > 0 && sim->heap[0].at_us <= until_us) {
-        struct entry entry = heap_pop(sim);
+        struct entry entry = sim->heap[0];
+        heap_remove(sim, 0);
         sim->now_us = entry.at_us;
         if (run_slot(sim, entry.slot)) return true;
     }

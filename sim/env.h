@@ -35,6 +35,12 @@ enum {
     SIM_S = 1000000,
 };
 
+/* Nodes; {{0}}: none. */
+struct sim_set {
+    uint64_t bits[SIM_NODES_MAX / 64 + 1];
+};
+void sim_set_add(struct sim_set *set, sim_node node);
+
 /* --- chance ------------------------------------------------------------------------------------------------------ */
 
 /* xoshiro256**, seeded by splitmix64. One stream a purpose: what one subsystem draws never moves another's. */
@@ -78,8 +84,8 @@ void sim_cancel(struct sim *sim, sim_event *event);
 bool sim_step(struct sim *sim, int64_t until_us);
 /* Called after each event (the checks). */
 void sim_set_after_event(struct sim *sim, sim_fn *fn, void *arg);
-/* True when the present (or last) event ran code of 'node', or its process began or ended in it. */
-bool sim_was_touched(const struct sim *sim, sim_node node);
+/* True when the present (or last) event ran code of a node of 'set', or its process began or ended in it. */
+bool sim_touched_any(const struct sim *sim, const struct sim_set *set);
 
 /* --- processes and hosts ----------------------------------------------------------------------------------------- */
 

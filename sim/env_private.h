@@ -18,6 +18,7 @@ struct slot {
     sim_fn *fn; /* NULL: cancelled, or free. */
     void *arg;
     uint32_t generation, incarnation, next;
+    uint32_t heap_at; /* SLOT_NONE: not in the heap. */
     sim_node node;
 };
 
@@ -48,7 +49,7 @@ struct sim {
     uint32_t slots_n, slots_free;
     struct node nodes[SIM_NODES_MAX];
     sim_node nodes_n, current;
-    uint64_t touched[SIM_NODES_MAX / 64 + 1]; /* By the present event. */
+    struct sim_set touched; /* By the present event. */
     struct net *net;
     sim_fn *after_event;
     void *after_event_arg;

@@ -208,16 +208,18 @@ static bool port_account(void *ctx, uint8_t cluster, const char **user, const ch
     return m->sessions && sessions_replication_account(m->sessions, cluster, user, password);
 }
 
+_Static_assert(sizeof((struct port_manager *)0)->name == sizeof((struct raft_node_member *)0)->name, "copied whole");
+
 static uint8_t port_managers(void *ctx, struct port_manager *out, uint8_t max, uint8_t *self)
 {
     struct manager *m = ctx;
-    struct raft_node_status status;
+    const struct raft_node_status *status = &m->status; /* Of this round. */
     uint8_t n = 0;
-    raft_node_status(consensus_node(m->consensus), &status);
-    for (unsigned i = 0; i < status.members_n && n < max; i++) {
-        out[n].id = status.members[i].id;
-        (void)TEXT_COPY(out[n].name, status.members[i].name);
-        (void)TEXT_COPY(out[n].address, status.members[i].address);
+    MUST(m->in_round);
+    for (unsigned i = 0; i < status->members_n && n < max; i++) {
+        out[n].id = status->members[i].id;
+        memcpy(out[n].name, status->members[i].name, sizeof out[n].name);
+        memcpy(out[n].address, status->members[i].address, sizeof out[n].address);
         if (out[n].id == m->id) *self = n;
         n++;
     }

@@ -43,9 +43,14 @@ bool pos_contains(const struct pos *a, const struct pos *b)
 void pos_print(const struct pos *pos, char *to, size_t size)
 {
     struct text t = text_on(to, size);
-    for (unsigned i = 0; i < pos->n; i++)
-        text_addf(&t, "%s%u-%u-%llu", i ? "," : "", pos->d[i].domain, pos->d[i].server,
-                  (unsigned long long)pos->d[i].seq);
+    for (unsigned i = 0; i < pos->n; i++) {
+        if (i > 0) text_add(&t, ",");
+        text_add_u64(&t, pos->d[i].domain, 0);
+        text_add(&t, "-");
+        text_add_u64(&t, pos->d[i].server, 0);
+        text_add(&t, "-");
+        text_add_u64(&t, pos->d[i].seq, 0);
+    }
     MUST(!t.cut);
 }
 

@@ -341,16 +341,31 @@ static void parse_sum(struct parser *x)
     }
 }
 
+/* The code from 'first' on does nothing but push 'n' literals that lie together. */
+static bool are_literals(const struct program *p, uint32_t first, unsigned n)
+{
+    for (uint32_t i = first; i < p->n; i++)
+        if (p->code[i].op != OP_LITERAL || p->code[i].c != p->code[first].c + (i - first)) return false;
+    return p->n - first == n;
+}
+
 static void parse_in(struct parser *x, bool is_not)
 {
     unsigned n = 0;
+    uint32_t first = x->p->n;
     parse_expect(x, "(");
     do {
         parse_sum(x);
         n++;
     } while (parse_accept(x, ","));
     parse_expect(x, ")");
-    emit(x, OP_IN, 0, n, 0);
+    uint32_t literal = x->p->code[first].c;
+    if (are_literals(x->p, first, n)) {
+        x->p->n = first; /* They are compared where they lie. */
+        emit(x, OP_IN_LITERALS, 0, n, literal);
+    } else {
+        emit(x, OP_IN, 0, n, 0);
+    }
     if (is_not) emit(x, OP_NOT, 0, 0, 0);
 }
 

@@ -145,19 +145,27 @@ static int compare(const struct value *a, const struct value *b)
     return x < y ? -1 : x > y;
 }
 
+static bool are_equal(const struct value *a, const struct value *b)
+{
+    if (a->kind == VALUE_TEXT && b->kind == VALUE_TEXT)
+        return strcmp(a->text, b->text) == 0 ||
+               (strlen(a->text) == strlen(b->text) && strcasecmp(a->text, b->text) == 0);
+    return compare(a, b) == 0;
+}
+
 static void perform_comparison(struct frame *f, enum op op)
 {
     struct value b = pop(f), a = pop(f);
     bool has_null = a.kind == VALUE_NULL || b.kind == VALUE_NULL;
     if (op == OP_SAFE_EQUAL) {
-        push(f, number(has_null ? a.kind == b.kind : compare(&a, &b) == 0));
+        push(f, number(has_null ? a.kind == b.kind : are_equal(&a, &b)));
         return;
     }
     if (has_null) {
         push(f, (struct value){0});
         return;
     }
-    int c = compare(&a, &b);
+    int c = op == OP_EQUAL ? !are_equal(&a, &b) : compare(&a, &b);
     bool is = op == OP_EQUAL ? c == 0 : op == OP_NOT_EQUAL ? c != 0 : op == OP_LESS ? c < 0 : op == OP_GREATER ? c > 0
               : op == OP_LESS_EQUAL ? c <= 0 : c >= 0;
     push(f, number(is));
@@ -186,16 +194,16 @@ static void perform_logic(struct frame *f, enum op op)
     push(f, is_known ? number(is) : (struct value){0});
 }
 
-static void perform_in(struct frame *f, unsigned n)
+/* The value on the stack among others, which are taken from it when they lie there. */
+static void perform_in(struct frame *f, const struct value *values, unsigned n, bool on_stack)
 {
     bool found = false;
-    MUST(f->depth > n);
-    const struct value *values = &f->stack[f->depth - n], *v = values - 1;
-    for (unsigned i = 0; i < n && v->kind != VALUE_NULL; i++)
-        found = found || (values[i].kind != VALUE_NULL && compare(v, &values[i]) == 0);
-    bool is_null = v->kind == VALUE_NULL;
-    f->depth -= n + 1;
-    push(f, is_null ? (struct value){0} : number(found));
+    if (on_stack) f->depth -= n;
+    MUST(f->depth > 0);
+    struct value v = pop(f);
+    for (unsigned i = 0; i < n && !found && v.kind != VALUE_NULL; i++)
+        found = values[i].kind != VALUE_NULL && are_equal(&v, &values[i]);
+    push(f, v.kind == VALUE_NULL ? v : number(found));
 }
 
 char *reply_text(struct session *s, size_t size)
@@ -205,8 +213,10 @@ char *reply_text(struct session *s, size_t size)
 
 const char *text_of_number(struct session *s, const struct value *v)
 {
+    static const char *const small[] = {"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"};
     char digits[32];
     unsigned n = sizeof(digits);
+    if (v->decimals == 0 && v->number >= 0 && v->number < (int64_t)ARRAY_LEN(small)) return small[v->number];
     uint64_t left = v->number < 0 ? (uint64_t)0 - (uint64_t)v->number : (uint64_t)v->number;
     unsigned decimals = v->decimals;
     digits[--n] = '\0';
@@ -315,6 +325,7 @@ static enum outcome perform_call(struct session *s, enum call call, unsigned n)
 }
 
 /* The privileges of docs/accounts.md that the account lacks: NULL, or a list. */
+__attribute__((noinline)) /* Its large frame is not for every operation. */
 static void perform_privileges(struct session *s, unsigned n, uint32_t first)
 {
     static const char *const granted[] = {"RELOAD", "PROCESS", "CONNECTION ADMIN", "READ_ONLY ADMIN", "BINLOG ADMIN",
@@ -722,7 +733,8 @@ static bool perform_value(struct session *s, const struct code *c)
         return true;
     }
     case OP_IS_NULL: push(f, number(pop(f).kind == VALUE_NULL)); return true;
-    case OP_IN: perform_in(f, c->b); return true;
+    case OP_IN: perform_in(f, &f->stack[f->depth - c->b], c->b, true); return true;
+    case OP_IN_LITERALS: perform_in(f, &f->literals->v[c->c], c->b, false); return true;
     case OP_ROWS_COUNT: push(f, number((int64_t)s->m->log.visible_n)); return true;
     case OP_PRIVILEGES: perform_privileges(s, c->b, c->c); return true;
     case OP_DROP: f->depth--; return true;
@@ -831,8 +843,8 @@ static enum outcome perform(struct session *s)
     case OP_LITERAL: case OP_NULL: case OP_LOCAL: case OP_USER: case OP_SYSTEM: case OP_COLUMN: case OP_LOOP_VALUE:
     case OP_EQUAL: case OP_SAFE_EQUAL: case OP_NOT_EQUAL: case OP_LESS: case OP_GREATER: case OP_LESS_EQUAL:
     case OP_GREATER_EQUAL: case OP_ADD: case OP_SUBTRACT: case OP_AND: case OP_OR: case OP_NOT: case OP_IS_NULL:
-    case OP_IN: case OP_ROWS_COUNT: case OP_PRIVILEGES: case OP_DROP: case OP_SET_LOCAL: case OP_SET_USER:
-    case OP_SET_SESSION: break;
+    case OP_IN: case OP_IN_LITERALS: case OP_ROWS_COUNT: case OP_PRIVILEGES: case OP_DROP: case OP_SET_LOCAL:
+    case OP_SET_USER: case OP_SET_SESSION: break;
     }
     MUST_NOT_REACH();
 }
@@ -842,9 +854,10 @@ static enum outcome perform(struct session *s)
 static bool is_ended_by_kill(struct session *s)
 {
     const struct frame *f = &s->frame;
+    if (s->kill == KILL_NONE) return false;
     bool is_between = f->program->code[f->pc].op == OP_STATEMENT || f->program->code[f->pc].op == OP_END;
     bool is_lock = s->wait == WAIT_LOCK || s->wait == WAIT_READ_ONLY || s->wait == WAIT_WRITE;
-    return s->kill != KILL_NONE && (is_between || is_lock);
+    return is_between || is_lock;
 }
 
 void session_run(struct session *s)

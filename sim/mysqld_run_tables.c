@@ -209,7 +209,10 @@ static const char *file_text(struct session *s, const struct channel *c)
 {
     char name[32];
     struct text t = TEXT_ON(name);
-    if (c->file_n > 0) text_addf(&t, "binlog.%06u", c->file_n);
+    if (c->file_n > 0) {
+        text_add(&t, "binlog.");
+        text_add_u64(&t, c->file_n, 6);
+    }
     return copy(s, name);
 }
 
@@ -217,7 +220,9 @@ static const char *period_text(struct session *s, const struct channel *c)
 {
     char period[32];
     struct text t = TEXT_ON(period);
-    text_addf(&t, "%u.%03u", c->heartbeat_us / SIM_S, c->heartbeat_us % SIM_S / 1000);
+    text_add_u64(&t, c->heartbeat_us / SIM_S, 0);
+    text_add(&t, ".");
+    text_add_u64(&t, c->heartbeat_us % SIM_S / 1000, 3);
     return copy(s, period);
 }
 

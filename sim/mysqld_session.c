@@ -301,8 +301,13 @@ static bool on_accept(void *arg, struct sim_stream *stream, sim_node from)
     if (m->sessions_n >= SESSIONS_MAX) return false;
     struct session *s = calloc(1, sizeof(*s));
     MUST(s);
-    *s = (struct session){.m = m, .stream = stream, .id = ++m->next_session_id, .log_bin = true, .lock_wait_s = 86400,
-                          .wait_timeout_s = 28800, .next = m->sessions};
+    s->m = m;
+    s->stream = stream;
+    s->id = ++m->next_session_id;
+    s->log_bin = true;
+    s->lock_wait_s = 86400;
+    s->wait_timeout_s = 28800;
+    s->next = m->sessions;
     if (m->sessions) m->sessions->prev = s;
     m->sessions = s;
     m->sessions_n++;

@@ -61,8 +61,9 @@ struct run {
 static void live(const struct run_options *o, uint64_t seed, struct told *told)
 {
     struct world_options options = o->world;
-    /* The replicated states are megabytes, made anew at each boot: keep their pages. */
-    (void)mallopt(M_MMAP_THRESHOLD, 1 << 30);
+    /* Replicated states are megabytes, most of them never touched, and made anew at each boot: their pages come zeroed
+     * from the kernel, one by one. All the rest is kept. */
+    (void)mallopt(M_MMAP_THRESHOLD, 1 << 18);
     (void)mallopt(M_TRIM_THRESHOLD, 1 << 30);
     memset(told, 0, sizeof *told);
     options.seed = told->seed = seed;

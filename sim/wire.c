@@ -39,7 +39,9 @@ struct wire_login *wire_login_new(const char *user, const char *password, const 
 struct wire_query *wire_query_new(const char *sql)
 {
     size_t size = strlen(sql);
-    struct wire_query *query = message_new(sizeof *query + size + 1, WIRE_QUERY);
+    struct wire_query *query = malloc(sizeof *query + size + 1);
+    MUST(query);
+    query->head = (struct wire_head){{1, free_plain}, WIRE_QUERY};
     query->size = size;
     memcpy(query->sql, sql, size + 1);
     return query;
