@@ -160,6 +160,26 @@ static void numbers_are_read_whole(void **state)
     assert_int_equal(value, 7);
 }
 
+static void numbers_are_written_whole(void **state)
+{
+    char base[64], cut_base[4];
+    struct text t = TEXT_ON(base), cut = TEXT_ON(cut_base);
+
+    (void)state;
+    text_add_u64(&t, 0, 0);
+    text_add(&t, " ");
+    text_add_u64(&t, UINT64_MAX, 0);
+    text_add(&t, " ");
+    text_add_u64(&t, 42, 6);
+    text_add(&t, " ");
+    text_add_u64(&t, 1234567, 6);
+    assert_string_equal(base, "0 18446744073709551615 000042 1234567");
+    assert_false(t.cut);
+    text_add_u64(&cut, 1234, 0);
+    assert_true(cut.cut);
+    assert_string_equal(cut_base, "123");
+}
+
 static void must_tells_the_place_and_aborts(void **state)
 {
     char said[512] = "";
@@ -215,6 +235,7 @@ int main(void)
         cmocka_unit_test(sql_literals_cannot_be_left),
         cmocka_unit_test(text_copies_report_a_cut),
         cmocka_unit_test(numbers_are_read_whole),
+        cmocka_unit_test(numbers_are_written_whole),
         cmocka_unit_test(must_tells_the_place_and_aborts),
         cmocka_unit_test(clocks_go_forward_and_print),
     };
