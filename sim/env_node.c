@@ -147,4 +147,5 @@ void sim_trace(struct sim *sim, sim_node node, const char *format, ...)
     vprintf(format, args);
     va_end(args);
     putchar('\n');
+    fflush(stdout); /* A process that crashes has told all that led to it. */
 }

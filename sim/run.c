@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -25,6 +26,7 @@ struct told {
     uint64_t seed;
     enum world_verdict verdict;
     struct world_stats stats;
+    int64_t cpu_us; /* That the child took, user and system. */
     char broken[256];
 };
 
@@ -51,12 +53,21 @@ struct run {
     unsigned failures_n;
     uint64_t done_n, violations_n, with_failover_n, with_change_n;
     struct world_stats sum;
+    int64_t cpu_us;
     int64_t shortest_us;
     uint64_t fewest_faults;
     int code;
 };
 
 /* --- one seed ----------------------------------------------------------------------------------------------------- */
+
+static int64_t own_cpu_us(void)
+{
+    struct rusage used;
+    MUST(getrusage(RUSAGE_SELF, &used) == 0);
+    return (used.ru_utime.tv_sec + used.ru_stime.tv_sec) * (int64_t)SIM_S + used.ru_utime.tv_usec +
+           used.ru_stime.tv_usec;
+}
 
 static void live(const struct run_options *o, uint64_t seed, struct told *told)
 {
@@ -74,6 +85,7 @@ static void live(const struct run_options *o, uint64_t seed, struct told *told)
     told->stats = w->stats;
     (void)TEXT_COPY(told->broken, w->broken);
     world_free(w);
+    told->cpu_us = own_cpu_us();
 }
 
 /* --- children ----------------------------------------------------------------------------------------------------- */
@@ -137,6 +149,7 @@ static void note_told(struct run *r, const struct told *t)
     r->sum.acks += s->acks;
     r->sum.probes += s->probes;
     r->sum.digest ^= s->digest; /* Of all seeds, in any order. */
+    r->cpu_us += t->cpu_us;
     r->with_failover_n += s->failovers > 0;
     r->with_change_n += s->leader_changed_in_plan;
     if (r->shortest_us == 0 || s->simulated_us < r->shortest_us) r->shortest_us = s->simulated_us;
@@ -208,20 +221,29 @@ static bool fails_alike(const struct run_options *o, const struct failure *f)
     return code == f->code && (code == RUN_CRASH || strncmp(told.broken, f->broken, 3) == 0);
 }
 
-/* Leaves out faults, in ever smaller pieces, as long as the seed breaks the same rule. */
+/* Leaves out faults 'at' .. 'at' + 'piece' - 1, when the seed breaks the same rule without them. True: they are out. */
+static bool leave_out(struct run_options *o, const struct failure *f, unsigned at, unsigned piece)
+{
+    struct run_options tried = *o;
+    bool is_change = false;
+    for (unsigned i = at; i < at + piece && i < NEMESIS_FAULTS_MAX; i++) {
+        is_change |= !tried.world.leave_out[i] && i < o->world.faults_n;
+        tried.world.leave_out[i] = true;
+    }
+    bool is_out = is_change && fails_alike(&tried, f);
+    if (is_out) *o = tried;
+    return is_out;
+}
+
+/* In ever smaller pieces, at last one by one until each that is left is needed. */
 static void minimise(struct run_options *o, const struct failure *f)
 {
     unsigned left = 0;
-    for (unsigned piece = NEMESIS_FAULTS_MAX / 2; piece > 0; piece /= 2) {
-        for (unsigned at = 0; at < NEMESIS_FAULTS_MAX; at += piece) {
-            struct run_options tried = *o;
-            bool is_change = false;
-            for (unsigned i = at; i < at + piece && i < NEMESIS_FAULTS_MAX; i++) {
-                is_change |= !tried.world.leave_out[i] && i < o->world.faults_n;
-                tried.world.leave_out[i] = true;
-            }
-            if (is_change && fails_alike(&tried, f)) *o = tried;
-        }
+    bool is_done = false;
+    for (unsigned piece = NEMESIS_FAULTS_MAX / 2; !is_done; piece = piece > 1 ? piece / 2 : 1) {
+        bool is_less = false;
+        for (unsigned at = 0; at < NEMESIS_FAULTS_MAX; at += piece) is_less |= leave_out(o, f, at, piece);
+        is_done = piece == 1 && !is_less;
     }
     printf("minimised: seed %llu with the faults", (unsigned long long)f->seed);
     for (unsigned i = 0; i < o->world.faults_n && i < NEMESIS_FAULTS_MAX; i++) {
@@ -240,6 +262,8 @@ static void show_failure(struct run *r, const struct failure *f)
     if (o.is_minimised) {
         o.world.faults_n = NEMESIS_FAULTS_MAX;
         if (try_seed(&o, f->seed, &told) != RUN_CRASH) o.world.faults_n = (unsigned)told.stats.faults + 1;
+        /* It had failed before these came; and what is left must fail without them. */
+        for (unsigned i = o.world.faults_n; i < NEMESIS_FAULTS_MAX; i++) o.world.leave_out[i] = true;
         minimise(&o, f);
     }
     printf("--- trace of seed %llu: %s\n", (unsigned long long)f->seed, f->broken);
@@ -269,6 +293,11 @@ static void tell(struct run *r)
            (unsigned long long)(r->sum.events / seconds), (unsigned long long)(r->sum.writes / seconds),
            (unsigned long long)(r->sum.probes / seconds), (long long)(r->shortest_us / SIM_S),
            (unsigned long long)r->fewest_faults);
+    /* Not to the standard output: that has the same bytes at every run. */
+    fflush(stdout);
+    if (r->cpu_us > 0)
+        fprintf(stderr, "speed: %lld simulated seconds a CPU second on one core\n",
+                (long long)(r->sum.simulated_us / r->cpu_us));
     printf("digest: %016llx\n", (unsigned long long)r->sum.digest);
     printf("sim: %llu seeds, %llu simulated seconds, %llu failovers, %llu faults, %llu violations\n",
            (unsigned long long)r->done_n, (unsigned long long)(r->sum.simulated_us / SIM_S),

@@ -4,7 +4,7 @@
 
 #include "sim/world.h"
 
-enum { RUN_OK = 0, RUN_SAFETY = 1, RUN_USAGE = 2, RUN_LIVENESS = 3, RUN_CRASH = 4, RUN_JOBS_MAX = 64 };
+enum { RUN_OK = 0, RUN_SAFETY = 1, RUN_USAGE = 2, RUN_LIVENESS = 3, RUN_CRASH = WORLD_CRASH, RUN_JOBS_MAX = 64 };
 
 struct run_options {
     uint64_t from, seeds;  /* seeds 0: until the time is up. */

@@ -166,6 +166,13 @@ static bool run_until(struct world *w, int64_t until_us)
     return w->verdict == WORLD_OK;
 }
 
+/* For tests of what regent-sim does with a seed that fails. */
+static void pretend(struct world *w)
+{
+    MUST(w->options.pretended != WORLD_CRASH);
+    world_break(w, (enum world_verdict)w->options.pretended, "pretended: as --pretend asked for");
+}
+
 static bool live(struct world *w)
 {
     int64_t start_us = sim_now_us(w->sim);
@@ -173,6 +180,7 @@ static bool live(struct world *w)
         sim_after(w->sim, SIM_WORLD, rng_between(&w->rng, 0, 300 * SIM_MS), boot_manager, &w->managers[i]);
     for (unsigned i = 0; i < w->sites_n; i++) site_start(&w->sites[i]);
     if (!run_until(w, start_us + 15 * SIM_S)) return false;
+    if (w->options.pretended != 0) pretend(w);
     nemesis_start(w->nemesis);
     int64_t storm_us = rng_between(&w->rng, 60, 180) * SIM_S;
     if (!run_until(w, sim_now_us(w->sim) + storm_us)) return false;

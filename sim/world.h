@@ -12,12 +12,14 @@
 enum { CLUSTERS_MAX = 4, CLUSTER_SERVERS_MAX = 6, CLUSTER_CLIENTS_MAX = 4, NEMESIS_FAULTS_MAX = 1024 };
 
 enum world_verdict { WORLD_OK = 0, WORLD_SAFETY = 1, WORLD_LIVENESS = 3 };
+enum { WORLD_CRASH = 4 }; /* Never a verdict: the process ends. */
 
 struct world_options {
     uint64_t seed;
     bool is_traced;
     unsigned sites_max; /* Clusters: 1 to so many; 0: managers alone. */
     unsigned faults_n; /* Of the world that is minimised. */
+    int pretended;     /* Each seed ends so, before its first fault: an enum world_verdict, or WORLD_CRASH; 0: not. */
     bool leave_out[NEMESIS_FAULTS_MAX]; /* Faults that do not come, by number (--minimise). */
 };
 

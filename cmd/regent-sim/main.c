@@ -64,13 +64,18 @@ static bool set_number(struct run_options *o, const char *name, const char *valu
     if (text_equal(name, "--seeds")) o->seeds = n;
     if (text_equal(name, "--from")) o->from = n;
     if (text_equal(name, "--jobs")) o->jobs = n > RUN_JOBS_MAX ? RUN_JOBS_MAX : (unsigned)n;
+    if (text_equal(name, "--pretend")) { /* Not for users: tests of the exit codes. */
+        o->world.pretended = (int)n;
+        return n == WORLD_SAFETY || n == WORLD_LIVENESS || n == WORLD_CRASH;
+    }
     if (text_equal(name, "--clusters")) o->world.sites_max = n > CLUSTERS_MAX ? CLUSTERS_MAX : (unsigned)n;
     return o->jobs > 0;
 }
 
 static bool is_number_option(const char *name)
 {
-    static const char *const names[] = {"--seed", "--seeds", "--from", "--jobs", "--hours", "--clusters"};
+    static const char *const names[] = {"--seed", "--seeds", "--from", "--jobs", "--hours", "--clusters",
+                                        "--pretend"};
     for (size_t i = 0; i < ARRAY_LEN(names); i++)
         if (text_equal(name, names[i])) return true;
     return false;

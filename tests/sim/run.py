@@ -1,12 +1,15 @@
 #!/usr/bin/python3
 """The simulator's part of `make test` (suite "sim" of tests/run).
 
-    tests/sim/run.py --build DIR [--asan DIR] [--mutants DIR] [--seeds N] [NAME ...]
+    tests/sim/run.py --build DIR [--asan DIR] [--mutants DIR] [--others DIR,...] [--seeds N] [NAME ...]
 
 objects: regent-sim links the very objects of libregent.a (all that it needs), and no file of sim/ defines a symbol of
 theirs.
-kept: every seed of sim/seeds/. repeat: a seed gives the same bytes twice, and with the other build. fresh: N seeds
-derived from the commit, and the shares that the simulator promises. mutants: each is found by its kept seed.
+kept: every seed of sim/seeds/. repeat: a seed gives the same bytes twice, and with the other build. compilers: the
+whole trace of seeds with several clusters is the same, byte for byte, from every build of --others (make
+sim-compilers).
+fresh: N seeds derived from the commit, the shares that the simulator promises, and its speed. mutants: each is found by
+its kept seed. minimise: what is left of a failing seed fails alike. exits: a test for each exit code.
 Prints "ok NAME" or "FAILED NAME" and what was said. Exit 0 only when nothing failed.
 """
 import argparse
@@ -24,6 +27,8 @@ PRODUCTION = ["fsm/*.c", "plan/*.c", "mysql/verb*.c", "mysql/probe.c", "mysql/gt
               "mysql/result.c", "manager/driver.c", "manager/execute.c", "manager/observe*.c", "manager/consensus.c",
               "manager/sessions.c", "raft/node*.c", "raft/guard.c", "raft/preflight.c", "proto/command.c",
               "proto/snapshot*.c", "proto/observation.c"]
+SEVERAL_CLUSTERS = (3, 4, 9, 12, 16, 18)
+CLOSING = ("shares:", "rates:", "speed:", "digest:", "sim:")
 PROMISES = {"failover": 60, "change": 30, "seconds": 120, "faults": 5, "writes": 10, "probes": 20}
 
 
@@ -93,17 +98,48 @@ def digest(output):
     return re.search(r"^digest: .*$", output, re.M).group(0)
 
 
+def trace_of(folder, seed):
+    """The standard output: the speed goes to the other one."""
+    done = subprocess.run([os.path.join(folder, "regent-sim"), "--seed", str(seed), "--trace"], cwd=ROOT,
+                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=SECONDS,
+                          check=False)
+    return done.stdout.decode(errors="replace")
+
+
+def difference(name, first, other_name, other):
+    """The first line in which two outputs differ; "" when they are equal."""
+    if first == other:
+        return ""
+    lines, others = first.splitlines(), other.splitlines()
+    n = next((i for i, (a, b) in enumerate(zip(lines, others)) if a != b), min(len(lines), len(others)))
+    said = ["\n".join(side[max(0, n - 3):n + 1]) for side in (lines, others)]
+    return f"they differ in line {n + 1}\n--- {name}\n{said[0]}\n--- {other_name}\n{said[1]}"
+
+
 def test_repeat(o):
     problems = []
     for seed in (2, 5, 9):
-        binary = os.path.join(o.build, "regent-sim")
-        _, first = run([binary, "--seed", str(seed), "--trace"])
-        _, second = run([binary, "--seed", str(seed), "--trace"])
-        if first != second:
-            problems.append(f"seed {seed}: two runs differ")
+        first = trace_of(o.build, seed)
+        told = difference("first", first, "second", trace_of(o.build, seed))
+        if told:
+            problems.append(f"seed {seed}, run twice: {told}")
         _, other = run([os.path.join(o.asan, "regent-sim"), "--seed", str(seed)])
         if digest(other) != digest(first):
             problems.append(f"seed {seed}: {o.build} and {o.asan} differ")
+    return "\n".join(problems)
+
+
+def test_compilers(o):
+    problems, large = [], 0
+    for seed in SEVERAL_CLUSTERS:
+        first = trace_of(o.build, seed)
+        large += " cluster b: epoch " in first
+        for other in o.others:
+            told = difference(o.build, first, other, trace_of(other, seed))
+            if told:
+                problems.append(f"seed {seed}: {told}")
+    if large < 5:
+        problems.append(f"only {large} of the seeds {SEVERAL_CLUSTERS} have several clusters: choose others")
     return "\n".join(problems)
 
 
@@ -120,7 +156,7 @@ def shares(output):
 
 def test_fresh(o):
     code, output = run([os.path.join(o.build, "regent-sim"), "--from", str(first_seed()), "--seeds", str(o.seeds)])
-    print("\n".join(line for line in output.splitlines()[-4:]), flush=True)
+    print("\n".join(line for line in output.splitlines() if line.startswith(CLOSING)), flush=True)
     if code != 0:
         return f"exit {code}\n" + output
     found = shares(output)
@@ -145,18 +181,80 @@ def test_mutants(o):
     return "\n".join(problems)
 
 
+def faults_left(text):
+    return 0 if text == "none" else len(text.split(","))
+
+
+def test_minimise(o):
+    """Of the first kept mutant: what --minimise leaves has fewer faults, and fails by the same rule."""
+    name, args = next(iter(kept_seeds("mutants")))
+    command = [os.path.join(o.mutants, "regent-sim"), "--mutant", name, *args]
+    code, output = run([*command, "--minimise"])
+    failed = re.search(r"^FAILED seed (\d+): (\w+)", output, re.M)
+    found = re.search(r"^minimised: seed (\d+) with the faults (.*)$", output, re.M)
+    if not failed or not found or failed.group(1) != found.group(1):
+        return f"{name}: exit {code}, and nothing was minimised\n{output[:2000]}"
+    if f"--- trace of seed {failed.group(1)}" not in output or "VIOLATION " + failed.group(2) not in output:
+        return f"{name}: the minimised seed did not run again with its trace"
+    left = found.group(2)
+    before = len(set(re.findall(r"FAULT (\d+): ", run([*command, "--trace"])[1])))
+    if faults_left(left) >= before:
+        return f"{name}: {before} faults before, {left} after"
+    only = [*command, "--only", "" if left == "none" else left, "--quiet"]
+    again, output = run(only)
+    rule = re.search(r"^FAILED seed \d+: (\w+)", output, re.M)
+    if again != code or not rule or rule.group(1) != failed.group(2):
+        return f"{name}: {' '.join(only)}: exit {again} instead of {code}\n{output}"
+    print(f"minimise: {name}: {before} faults, {faults_left(left)} left, {failed.group(2)}", flush=True)
+    return minimised_is_minimal(command, left, code)
+
+
+def minimised_is_minimal(command, left, code):
+    """Without any one of what is left it does not fail so."""
+    faults = [] if left == "none" else left.split(",")
+    for fault in faults:
+        fewer = ",".join(f for f in faults if f != fault)
+        if run([*command, "--only", fewer, "--quiet"])[0] == code:
+            return f"fault {fault} of {left} is not needed"
+    return ""
+
+
+def test_exits(o):
+    binary = os.path.join(o.build, "regent-sim")
+    cases = [(0, ["--seed", "2", "--quiet"], "0 violations")]
+    cases += [(2, args, what) for args, what in (
+        (["--nonsense", "1"], "unknown option --nonsense"), (["--seed"], "its value is missing: --seed"),
+        (["--seed", "x"], "not a number for --seed"), (["--only", "1,x"], "not a list of faults: 1,x"),
+        (["--mutant", "no-such"], "no such mutant here: no-such"))]
+    cases += [(code, ["--seed", "2", "--pretend", str(code)], "FAILED seed 2: ") for code in (1, 3, 4)]
+    cases += [(4, ["--from", "2", "--seeds", "3", "--pretend", "4", "--quiet"], "3 violations")]
+    problems = []
+    for wanted, args, what in cases:
+        code, output = run([binary, *args])
+        if code != wanted or what not in output:
+            problems.append(f"{' '.join(args)}: exit {code} instead of {wanted}, or not \"{what}\"\n{output[-2000:]}")
+        is_again = "--- trace of seed 2" in output and "raft term" in output
+        if wanted in (1, 3, 4) and "--quiet" not in args and not is_again:
+            problems.append(f"{' '.join(args)}: it did not run again with its trace\n{output[-2000:]}")
+    return "\n".join(problems)
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--build", default=os.path.join(ROOT, "build"))
     parser.add_argument("--asan", default=os.path.join(ROOT, "build", "asan"))
     parser.add_argument("--mutants", default=os.path.join(ROOT, "build", "mutants"))
+    parser.add_argument("--others", type=lambda text: text.split(","))
     parser.add_argument("--seeds", type=int, default=300)
     parser.add_argument("names", nargs="*")
     o = parser.parse_args()
     failed = 0
     for name, test in (("objects", test_objects), ("kept", test_kept), ("repeat", test_repeat),
+                       ("compilers", test_compilers), ("exits", test_exits), ("minimise", test_minimise),
                        ("mutants", test_mutants), ("fresh", test_fresh)):
         if o.names and name not in o.names:
+            continue
+        if name == "compilers" and not o.others:
             continue
         problem = test(o)
         print(f"ok {name}" if not problem else f"FAILED {name}\n{problem}", flush=True)
