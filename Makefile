@@ -115,7 +115,7 @@ test: deps
 	@$(MAKE) --no-print-directory -j2 SAN=1 B=build/asan CC=gcc build tools unit_bins
 	@tests/run --build build/asan
 
-# Also: release and clang builds, unit tests of both, and a bench with a few runs.
+# Also: release and clang builds, unit tests of both, the simulator's bytes from four builds, a bench with a few runs.
 test-full: deps
 	@$(MAKE) --no-print-directory -j2 B=build CC=gcc build tools unit_bins
 	@$(MAKE) --no-print-directory -j2 SAN=1 B=build/clang CC=clang build tools unit_bins
@@ -123,6 +123,7 @@ test-full: deps
 	@tests/run --build build unit
 	@tests/run --build build/clang unit
 	@tests/run --build build/asan
+	@$(MAKE) --no-print-directory sim-compilers
 	@$(TEST_ENV) REGENT_BUILD=$(abspath build) RUNS=3 ALARM_SECONDS=10 $(PYTHON) tests/bench/failover.py
 
 unit golden integ tidy: deps

@@ -2,6 +2,7 @@
 #
 #   make sim SEEDS=n        n seeds on all cores        make sim-soak HOURS=n   as many as fit into n hours
 #   make sim-mutants        every mutant must be found  make MUTANTS=1 B=DIR    a build that has the mutants in it
+#   make sim-compilers      gcc and clang, -O0 and -O2: the same traces
 
 SIM_SRCS := $(wildcard sim/*.c)
 # All of them are linked, before the archive: they take the place of lib/clock, lib/log, mysql/db, raft/storage, ...
@@ -35,7 +36,17 @@ sim-builds:
 	@$(MAKE) --no-print-directory -j2 B=build SAN=0 CC=gcc build/regent-sim
 	@$(MAKE) --no-print-directory -j2 B=build/mutants SAN=0 MUTANTS=1 CC=gcc build/mutants/regent-sim
 
-.PHONY: sim sim-soak sim-mutants sim-builds FORCE
+# Same seed, same bytes: whole traces by both compilers, with and without optimisation. Part of make test-full.
+# (_FORTIFY_SOURCE of HARDEN wants optimisation.)
+SIM_OTHERS := build/sim-gcc-O0 build/sim-clang-O0 build/sim-clang-O2
+sim-compilers: deps
+	@$(MAKE) --no-print-directory -j2 B=build SAN=0 CC=gcc build/regent-sim
+	@set -e; for b in $(SIM_OTHERS); do c=$${b#build/sim-}; \
+	    $(MAKE) --no-print-directory -j2 B=$$b SAN=0 CC=$${c%-*} CFLAGS="-$${c#*-} -g" HARDEN=-fPIE $$b/regent-sim; \
+	done
+	@tests/sim/run.py --others $(shell echo $(SIM_OTHERS) | tr ' ' ,) compilers
+
+.PHONY: sim sim-soak sim-mutants sim-builds sim-compilers FORCE
 SEEDS ?= 300
 HOURS ?= 1
 sim: deps
