@@ -213,10 +213,15 @@ static bool time_is_sane(struct driver *d, struct mono now)
 static void lose_leadership(struct driver *d)
 {
     execute_cancel_all(d->execute);
-    for (uint8_t c = 0; c < FSM_CLUSTERS_MAX; c++) {
-        observe_suspect(d->observe, c, false);
+    for (uint8_t c = 0; c < FSM_CLUSTERS_MAX; c++) observe_suspect(d->observe, c, false);
+}
+
+/* Steps are timed from here: one that was seen before, by driver_input(), was not driven by this manager. */
+static void take_leadership(struct driver *d)
+{
+    for (uint8_t c = 0; c < FSM_CLUSTERS_MAX; c++)
         if (d->clusters[c]) d->clusters[c]->token = 0;
-    }
+    driver_poke_all(d);
 }
 
 void driver_run(struct driver *driver)
@@ -227,7 +232,7 @@ void driver_run(struct driver *driver)
     bool leads = d->ports->consensus.is_established(d->ports->ctx, &term);
     bool may_act = time_is_sane(d, now);
     if (d->led && (!leads || term != d->term)) lose_leadership(d);
-    if (leads && (!d->led || term != d->term)) driver_poke_all(d);
+    if (leads && (!d->led || term != d->term)) take_leadership(d);
     d->led = leads;
     d->term = term;
     d->ports->clock.wake_at(d->ports->ctx, mono_add_ms(now, DRIVER_ROUND_MS));

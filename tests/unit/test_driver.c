@@ -283,6 +283,28 @@ static void another_term_begins_from_the_replicated_state(void **state)
     assert_int_equal(fake_sent(f, 1, PORT_CONTROL), 2); /* Asked for again, from the plan alone. */
 }
 
+/* `regent explain` asked this manager about the plan long before it came to lead: the step's time begins when it does. */
+static void a_step_is_timed_from_the_beginning_of_the_lead(void **state)
+{
+    static struct plan_input input;
+    (void)state;
+    round_of(1);
+    tell_death();
+    round_of(1);
+    commit(); /* Of a leader elsewhere, as far as this test goes. */
+    f->established = false;
+    round_of(1);
+    assert_true(driver_input(d, 0, &input));
+    for (int i = 0; i < 60; i++) round_of(250);
+    f->established = true;
+    tell_death();
+    round_of(250);
+    if (f->proposal_open) assert_int_not_equal(f->proposal.kind, CMD_PLAN_END);
+    assert_true(driver_input(d, 0, &input));
+    assert_in_range(input.step_ms, 0, 250);
+    assert_int_equal(fake_sent(f, 1, PORT_CONTROL), 1);
+}
+
 static void a_verdict_without_a_plan_is_told_once(void **state)
 {
     (void)state;
@@ -312,6 +334,7 @@ int main(void)
         T(verbs_follow_the_committed_intent_only),
         T(a_deposed_leader_stops),
         T(another_term_begins_from_the_replicated_state),
+        T(a_step_is_timed_from_the_beginning_of_the_lead),
         T(a_verdict_without_a_plan_is_told_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
