@@ -326,12 +326,15 @@ static bool fail_opening(struct work *w)
     return true;
 }
 
-/* Open under this plan's token: OPEN did its work, even if its answer, or its acker, was lost right after. */
+/* Seen open under this plan's token: OPEN did its work, even if its answer, or its acker, was lost right after. Only a
+ * probe that began in this step tells: a candidate that was open already has our token from the moment at which REVOKE
+ * began to close it. */
 static bool is_open(const struct work *w)
 {
     const struct view_observation *o = sight_self(w->in->view, w->plan->to);
     if (work_is_done(w, w->plan->to, VERB_OPEN)) return true;
     bool is_ours = text_equal(o->facts.identity, w->cluster->servers[w->plan->to].identity);
+    if (o->age_ms + PROBE_MS > work_step_ms(w)) return false;
     return sight_ok(w->cluster, o) && is_ours && !o->facts.read_only && o->facts.token == w->plan->token;
 }
 

@@ -254,12 +254,38 @@ static void test_open_is_seen(void **state)
     run_until(STEP_OPEN);
     w->servers[DB2].read_only = false;
     down(DB3, false);
+    (void)step_once(); /* The step's time begins. */
+    w->now += 200;
     world_look(w);
     assert_true(step_once()->propose);
     assert_int_equal(w->update->command.u.plan_step.next, STEP_REPOINT);
     /* Not under another token: that opening was somebody else's. */
     seen(w->view->self, DB2)->facts.token--;
     assert_false(step_once()->propose);
+    seen(w->view->self, DB2)->facts.token++;
+    /* Nor on another server. */
+    (void)TEXT_COPY(seen(w->view->self, DB2)->facts.identity, "somebody else");
+    assert_false(step_once()->propose);
+}
+
+/* A candidate that an earlier plan had opened is closed by this one, under its token, before the ackers are revoked. What
+ * was seen in between is not the opening of this step. */
+static void test_open_is_not_seen_before_the_step(void **state)
+{
+    (void)state;
+    down(DB1, false);
+    run_until(STEP_OPEN);
+    (void)step_once(); /* The step's time begins. */
+    w->now += 200;
+    world_look(w);
+    seen(w->view->self, DB2)->facts.read_only = false;
+    seen(w->view->self, DB2)->age_ms = 300;
+    assert_false(step_once()->propose);
+    seen(w->view->self, DB2)->age_ms = 150; /* Ended in the step, but may have begun before it. */
+    assert_false(step_once()->propose);
+    seen(w->view->self, DB2)->age_ms = 50;
+    assert_true(step_once()->propose);
+    world_look(w);
 }
 
 /* --- the proof --- */
@@ -394,7 +420,7 @@ int main(void)
         T(test_closed_again_before_opening), T(test_holder_is_dispensable),
         T(test_holder_is_needed_beside_other_ackers), T(test_holder_is_needed_by_one_that_is_no_acker),
         T(test_holder_is_needed_when_not_lossless), T(test_closed_master_as_holder_is_needed),
-        T(test_old_reading_of_a_new_master), T(test_open_is_seen), T(test_two_managers_withdraw),
+        T(test_old_reading_of_a_new_master), T(test_open_is_seen), T(test_open_is_not_seen_before_the_step), T(test_two_managers_withdraw),
         T(test_what_withdraws), T(test_what_restores), T(test_restored_by_young_readings_only),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
