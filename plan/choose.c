@@ -106,20 +106,9 @@ uint8_t choose_open(const struct work *w)
     return FSM_SERVER_NONE;
 }
 
-static fsm_set unfenced_of(const struct fsm_reign *reigns, uint8_t n)
-{
-    fsm_set ackers = 0;
-    for (uint8_t i = 0; i < n; i++) {
-        if (reigns[i].unfenced) ackers |= reigns[i].ackers;
-    }
-    return ackers;
-}
-
 fsm_set choose_unfenced(const struct work *w)
 {
-    fsm_set ackers = unfenced_of(w->cluster->reigns, w->cluster->reigns_n);
-    if (w->plan == NULL) return ackers;
-    return (ackers | unfenced_of(w->plan->past, w->plan->past_n)) & ~w->plan->revoked;
+    return fsm_unfenced_ackers(w->cluster, w->plan, w->plan != NULL ? w->plan->revoked : 0);
 }
 
 uint8_t choose_candidate(const struct work *w, uint8_t prefer, fsm_set among)
