@@ -44,6 +44,20 @@ fsm_set fsm_unfenced_ackers(const struct fsm_cluster *cluster, const struct fsm_
     return ackers & ~revoked;
 }
 
+bool fsm_holder_is_dispensable(const struct fsm_plan *plan)
+{
+    if (plan->accept_loss && plan->by_operator) return true;
+    for (uint8_t i = 0; i < plan->past_n; i++) {
+        const struct fsm_reign *reign = &plan->past[i];
+
+        if (reign->master == plan->to) continue;
+        if (!reign->lossless || !fsm_set_has(reign->ackers, plan->to) || fsm_set_count(reign->ackers) != reign->k) {
+            return false;
+        }
+    }
+    return true;
+}
+
 bool fsm_reign_fits(const struct fsm_cluster *cluster, const struct fsm_plan *plan, uint8_t master)
 {
     unsigned others = 0;

@@ -307,6 +307,9 @@ fsm_set fsm_reign_intact(const struct fsm_reign *reign, const uint64_t started_s
 /* Servers that may still acknowledge for an unfenced reign of the list or, until OPEN is done, an unproven one of
  * plan->past ('plan' may be NULL) and are not in 'revoked': none of them may become candidate, holder or acker. */
 fsm_set fsm_unfenced_ackers(const struct fsm_cluster *cluster, const struct fsm_plan *plan, fsm_set revoked);
+/* True when the plan may go on without its holder, and leave behind what only that one has: the candidate itself holds
+ * all that was acknowledged, since every member of A had to have it (|A| = k) and it is one (A4); or loss is accepted. */
+bool fsm_holder_is_dispensable(const struct fsm_plan *plan);
 /* The current reign (that of cluster->epoch) in the list of A8, or NULL. */
 const struct fsm_reign *fsm_reign_current(const struct fsm_cluster *cluster);
 

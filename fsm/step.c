@@ -27,22 +27,6 @@ static bool is_successor(const struct fsm_plan *plan, const struct fsm_cmd_plan_
     return false;
 }
 
-/* Setting the holder aside leaves behind what only it has. That is legal when the candidate itself holds all that was
- * acknowledged: every member of A had to have it (|A| = k) and the candidate is one (A4); or when loss is accepted. */
-static bool holder_is_dispensable(const struct fsm_plan *plan)
-{
-    if (plan->accept_loss && plan->by_operator) return true;
-    for (uint8_t i = 0; i < plan->past_n; i++) {
-        const struct fsm_reign *reign = &plan->past[i];
-
-        if (reign->master == plan->to) continue;
-        if (!reign->lossless || !fsm_set_has(reign->ackers, plan->to) || fsm_set_count(reign->ackers) != reign->k) {
-            return false;
-        }
-    }
-    return true;
-}
-
 /* The servers that the plan cannot go on without after this step. */
 static fsm_set needed(const struct fsm_step_context *s)
 {
@@ -58,7 +42,7 @@ static fsm_set needed(const struct fsm_step_context *s)
         if (s->c->next == STEP_ESTABLISH) return keep | fsm_set_one(plan->to) | fsm_set_one(s->c->acker);
         return keep | fsm_set_one(plan->to) | fsm_set_one(plan->acker);
     case STEP_CATCH_UP:
-        if (!holder_is_dispensable(plan)) keep |= fsm_set_one(plan->holder);
+        if (!fsm_holder_is_dispensable(plan)) keep |= fsm_set_one(plan->holder);
         return keep | fsm_set_one(plan->to);
     case STEP_PREPARE: return keep | fsm_set_one(plan->to);
     case STEP_VERIFY:

@@ -172,19 +172,6 @@ fsm_set choose_reached(const struct work *w)
     return reached;
 }
 
-bool choose_acks_revoked(const struct fsm_cluster *cluster, const struct fsm_reign *reign, fsm_set revoked,
-                         const uint64_t started_s[FSM_SERVERS_MAX])
-{
-    unsigned ackers = fsm_set_count(reign->ackers);
-    if (reign->k == 0 || reign->k > ackers) return false;
-    /* A reign beyond the current one that never came to OPEN: its master is read-only and waits for its ackers. */
-    if (!reign->lossless && (reign->opened || reign->epoch <= cluster->epoch)) return false;
-    for (uint8_t i = 0; reign->lossless && i < FSM_SERVERS_MAX; i++) {
-        if (reign->started_s[i] == 0 || reign->started_s[i] != started_s[i]) revoked &= ~FSM_BIT(i);
-    }
-    return fsm_set_count(reign->ackers & revoked) >= ackers - reign->k + 1;
-}
-
 bool choose_master_proves(const struct work *w, const struct fsm_reign *reign)
 {
     if (reign->master != w->cluster->master || !sight_reached(w->cluster, w->in->view, reign->master)) return false;
@@ -195,7 +182,7 @@ static void add_unproven(const struct work *w, const struct fsm_reign *r, fsm_se
 {
     const char *master = work_name(w, r->master);
     fsm_set missing = r->ackers & ~reached;
-    if (!choose_acks_revoked(w->cluster, r, r->ackers, r->started_s)) {
+    if (!fsm_reign_is_revoked(w->cluster, r, r->ackers, r->started_s)) {
         text_addf(t, "epoch %llu of %s was not lossless, so nothing proves that it stopped: bring back %s, or "
                      "regent failover %s --accept-loss",
                   (unsigned long long)r->epoch, master, master, w->cluster->name);
@@ -220,7 +207,7 @@ bool choose_is_provable(const struct work *w, uint8_t to, bool may_close, struct
         const struct fsm_reign *r = &w->cluster->reigns[i];
         if (r->master == to || r->unfenced) continue;
         if (may_close && choose_master_proves(w, r)) continue;
-        if (choose_acks_revoked(w->cluster, r, reached, started_s)) continue;
+        if (fsm_reign_is_revoked(w->cluster, r, reached, started_s)) continue;
         add_unproven(w, r, reached, t);
         return false;
     }

@@ -37,12 +37,6 @@ const char *choose_received(const struct work *w, uint8_t server);
 /* Servers to which the leader has a working connection and which are the ones that were enrolled. */
 fsm_set choose_reached(const struct work *w);
 
-/* True when enough of the reign's ackers are in 'revoked' and revocation proves something for it (F1: A3, A7).
- * 'started_s': their incarnations. One that is not the incarnation of the proof does not count: it may have lost its
- * relay log (A4). */
-bool choose_acks_revoked(const struct fsm_cluster *cluster, const struct fsm_reign *reign, fsm_set revoked,
-                         const uint64_t started_s[FSM_SERVERS_MAX]);
-
 /* True when the old master, once it is closed (F2), accounts by itself for all that it acknowledged in 'reign' (A4):
  * it lost nothing in a crash. For a reign that was not lossless there is nothing better. */
 bool choose_master_proves(const struct work *w, const struct fsm_reign *reign);

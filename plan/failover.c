@@ -143,23 +143,10 @@ static void apply_step(struct work *w)
     }
 }
 
-/* True when all that was acknowledged is at the candidate itself, so that what only the holder has may be left (A4). */
-static bool can_do_without_holder(const struct work *w)
-{
-    const struct fsm_plan *p = w->plan;
-    if (p->accept_loss && p->by_operator) return true;
-    for (uint8_t i = 0; i < p->past_n; i++) {
-        const struct fsm_reign *r = &p->past[i];
-        if (r->master == p->to) continue;
-        if (!r->lossless || !fsm_set_has(r->ackers, p->to) || fsm_set_count(r->ackers) != r->k) return false;
-    }
-    return true;
-}
-
 static void leave_holder(struct work *w)
 {
     uint8_t holder = w->plan->holder;
-    if (!can_do_without_holder(w) || holder == w->cluster->master) {
+    if (!fsm_holder_is_dispensable(w->plan) || holder == w->cluster->master) {
         struct text reason = work_fail(w);
         text_addf(&reason, "%s cannot fetch what only %s has: bring it back (%s)", work_name(w, w->plan->to),
                   work_name(w, holder), error_of(w, w->plan->to, VERB_CATCH_UP));

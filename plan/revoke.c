@@ -135,7 +135,7 @@ static enum fsm_fence fence_of(const struct work *w, const struct revoke *r, uin
     for (uint8_t i = 0; i < w->cluster->reigns_n; i++) {
         const struct fsm_reign *reign = &w->cluster->reigns[i];
         if (reign->master == to || reign->unfenced) continue;
-        if (choose_acks_revoked(w->cluster, reign, r->done, r->started_s)) continue;
+        if (fsm_reign_is_revoked(w->cluster, reign, r->done, r->started_s)) continue;
         if (!r->is_closed || !choose_master_proves(w, reign)) return fsm_fence_none;
         fence = FENCE_F2_CLOSED;
     }
