@@ -64,7 +64,7 @@ static enum fsm_code check_choice(const struct fsm_step_context *s)
     const struct fsm_cluster *cluster = s->cluster;
     fsm_set taken = fsm_unfenced_ackers(cluster, NULL, c->revoked);
 
-    if (!fsm_server_is(cluster, c->to, SERVER_MEMBER) || c->to == s->plan->from || fsm_set_has(c->set_aside, c->to) ||
+    if (!fsm_server_is(cluster, c->to, SERVER_MEMBER) || c->to == s->plan->from ||
         cluster->servers[c->to].maintenance) {
         return FSM_REFUSE(s->a, FSM_INVALID, "%s cannot be promoted", fsm_server_name(cluster, c->to));
     }

@@ -410,7 +410,7 @@ static void add_left_behind(const struct work *w, fsm_set missing, fsm_set hopel
 }
 
 /* Ackers that were replaced before they attached and now follow as plain replicas: they cannot acknowledge any more.
- * They leave A when its other member has received all that the master had committed after that (A2). */
+ * They leave A when the acker has received all that the master had committed after that (A2). */
 static fsm_set confirmed_off(const struct work *w)
 {
     const struct fsm_reign *reign = fsm_reign_current(w->cluster);
@@ -423,7 +423,7 @@ static fsm_set confirmed_off(const struct work *w)
         off |= FSM_BIT(i);
         if (o->age_ms < youngest_ms) youngest_ms = o->age_ms;
     }
-    if (off == 0 || (reign->ackers & ~off) != FSM_BIT(w->plan->acker)) return 0;
+    if (off == 0) return 0;
     bool is_caught_up = proof_has_caught_up(w, reign->master, FSM_BIT(w->plan->acker), youngest_ms - PROBE_MS);
     return is_caught_up ? off : 0;
 }

@@ -151,6 +151,12 @@ static void the_choice_is_checked(void **arg)
     fixture_refused(x, FSM_INVALID, "from db3");
     fixture_revoke(x, DB2, DB3)->holder = DB2;
     fixture_refused(x, FSM_INVALID, "from db2");
+    x->state->clusters[0].servers[DB3].maintenance = true; /* No command sets it yet. */
+    fixture_revoke(x, DB2, DB3);
+    fixture_refused(x, FSM_INVALID, "db3 cannot acknowledge");
+    fixture_revoke(x, DB3, FSM_SERVER_NONE);
+    fixture_refused(x, FSM_INVALID, "db3 cannot be promoted");
+    x->state->clusters[0].servers[DB3].maintenance = false;
     fixture_revoke(x, DB2, DB3);
     fixture_ok(x);
 }

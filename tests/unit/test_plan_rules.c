@@ -98,6 +98,25 @@ static void test_f2_needs_the_close(void **state)
     assert_int_equal(running()->fence, FENCE_F2_CLOSED);
 }
 
+/* That a master accounts for what it acknowledged is asked again when the plan rests on it. */
+static void test_only_a_durable_master_is_a_fence(void **state)
+{
+    (void)state;
+    down(DB2, true);
+    world_run(w, 600);
+    world_restart(&w->servers[DB1]);
+    w->servers[DB1].never_closes = true;
+    run_until(STEP_REVOKE);
+    w->servers[DB1].not_durable = true;
+    w->servers[DB1].never_closes = false;
+    world_run(w, 3000);
+    assert_true(w->servers[DB1].read_only);
+    assert_int_equal(running()->step, STEP_REVOKE);
+    w->servers[DB1].not_durable = false;
+    run_until(STEP_OPEN);
+    assert_int_equal(running()->fence, FENCE_F2_CLOSED);
+}
+
 /* A master that may have lost transactions in its crash does not account for what it acknowledged (A4). */
 static void test_only_a_durable_master_proves(void **state)
 {
@@ -302,6 +321,36 @@ static void test_open_is_seen(void **state)
     assert_false(step_once()->propose);
 }
 
+/* The acker left before the opening. Another one is listed only when the candidate was seen closed and alone after the
+ * refusal: an OPEN that is under way may still find the first one attached. */
+static void test_acker_is_replaced_before_opening(void **state)
+{
+    (void)state;
+    down(DB1, false);
+    run_until(STEP_OPEN);
+    (void)step_once();
+    down(DB3, false);
+    w->now += 300;
+    world_look(w);
+    w->verbs[DB2].running = false;
+    w->verbs[DB2].ended = w->now - 10;
+    w->verbs[DB2].outcome = (struct verb_outcome){.kind = VERB_OPEN, .token = running()->token, .step = STEP_OPEN,
+                                                  .state = VERB_STATE_FAILED};
+    seen(w->view->self, DB2)->age_ms = 20;
+    assert_false(step_once()->propose);
+    seen(w->view->self, DB2)->age_ms = 5;
+    assert_true(step_once()->propose);
+    assert_int_equal(w->update->command.u.plan_step.next, STEP_ESTABLISH);
+    assert_int_equal(w->update->command.u.plan_step.acker, DB4);
+    /* Not while it may be open, or a client is attached. */
+    seen(w->view->self, DB2)->facts.source_clients = 1;
+    assert_false(step_once()->propose);
+    seen(w->view->self, DB2)->facts.source_clients = 0;
+    w->verbs[DB2].outcome.state = VERB_STATE_UNKNOWN;
+    assert_false(step_once()->propose);
+    w->servers[DB3].alive = true;
+}
+
 /* A candidate that an earlier plan had opened is closed by this one, under its token, before the ackers are revoked. What
  * was seen in between is not the opening of this step. */
 static void test_open_is_not_seen_before_the_step(void **state)
@@ -450,11 +499,12 @@ static void test_restored_by_young_readings_only(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(test_f2_needs_the_close), T(test_only_a_durable_master_proves), T(test_only_the_current_master_proves),
+        T(test_f2_needs_the_close), T(test_only_a_durable_master_is_a_fence), T(test_only_a_durable_master_proves), T(test_only_the_current_master_proves),
         T(test_who_was_given_up_does_not_acknowledge), T(test_closed_again_before_opening), T(test_holder_is_dispensable),
         T(test_holder_is_needed_beside_other_ackers), T(test_holder_is_needed_by_one_that_is_no_acker),
         T(test_holder_is_needed_when_not_lossless), T(test_closed_master_as_holder_is_needed),
-        T(test_old_reading_of_a_new_master), T(test_open_is_seen), T(test_open_is_not_seen_before_the_step), T(test_two_managers_withdraw),
+        T(test_old_reading_of_a_new_master), T(test_open_is_seen), T(test_open_is_not_seen_before_the_step),
+        T(test_acker_is_replaced_before_opening), T(test_two_managers_withdraw),
         T(test_what_withdraws), T(test_what_restores), T(test_restored_by_young_readings_only),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
