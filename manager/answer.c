@@ -3,14 +3,13 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "fsm/apply.h"
 #include "lib/frame.h"
 #include "manager/answer_member.h"
+#include "manager/answer_private.h"
 
 /* Events of one answer: so few that even texts full of control characters (six bytes each in JSON) fit a frame. */
 enum { EVENTS_PAGE = 200, DRY_SIZE = 4096, JSON_MAX = FRAME_BODY_MAX - 8192 };
@@ -18,28 +17,6 @@ enum { EVENTS_PAGE = 200, DRY_SIZE = 4096, JSON_MAX = FRAME_BODY_MAX - 8192 };
 bool answer_needs_barrier(const struct client_request *request)
 {
     return request->op != CLIENT_VERSION && !request->stale_ok;
-}
-
-static enum answer_kind say(struct client_answer *a, enum client_code code, const char *format, ...)
-    REGENT_PRINTF(3, 4);
-
-static enum answer_kind say(struct client_answer *a, enum client_code code, const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    vsnprintf(a->text, sizeof(a->text), format, args);
-    va_end(args);
-    a->code = code;
-    return ANSWER_NOW;
-}
-
-/* Puts '*json' into the answer and releases it. */
-static void attach(struct client_answer *a, json_t *json)
-{
-    MUST(json != NULL);
-    a->json = json_dumps(json, JSON_COMPACT);
-    json_decref(json);
-    MUST(a->json != NULL);
 }
 
 /* As attach(). Code OK, or NO_LEADER when it is only what this node remembers. */

@@ -3,36 +3,14 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "lib/clock.h"
 #include "lib/token.h"
+#include "manager/answer_private.h"
 #include "manager/members.h"
 
 enum { TTL_MAX_S = 30 * 24 * 3600 };
-
-static enum answer_kind say(struct client_answer *a, enum client_code code, const char *format, ...)
-    REGENT_PRINTF(3, 4);
-
-static enum answer_kind say(struct client_answer *a, enum client_code code, const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    vsnprintf(a->text, sizeof(a->text), format, args);
-    va_end(args);
-    a->code = code;
-    return ANSWER_NOW;
-}
-
-static void attach(struct client_answer *a, json_t *json)
-{
-    MUST(json != NULL);
-    a->json = json_dumps(json, JSON_COMPACT);
-    json_decref(json);
-    MUST(a->json != NULL);
-}
 
 bool answer_is_member(enum client_op op)
 {
