@@ -190,6 +190,17 @@ static void test_who_was_given_up_does_not_acknowledge(void **state)
     assert_int_equal(newest_plan()->acker, FSM_SERVER_NONE);
 }
 
+/* A server with another identity at an acker's address (a copy, a rebuilt one) is no acker. */
+static void test_only_the_enrolled_one_acknowledges(void **state)
+{
+    (void)state;
+    (void)TEXT_COPY(w->servers[DB3].identity, "another one");
+    down(DB1, false);
+    run_until(STEP_APPLY);
+    assert_int_equal(running()->to, DB2);
+    assert_int_equal(running()->acker, DB4);
+}
+
 /* With fence F2 the old master is closed once more before the new one opens: it may have restarted, and boot open. */
 static void test_closed_again_before_opening(void **state)
 {
@@ -500,7 +511,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(test_f2_needs_the_close), T(test_only_a_durable_master_is_a_fence), T(test_only_a_durable_master_proves), T(test_only_the_current_master_proves),
-        T(test_who_was_given_up_does_not_acknowledge), T(test_closed_again_before_opening), T(test_holder_is_dispensable),
+        T(test_who_was_given_up_does_not_acknowledge),
+        T(test_only_the_enrolled_one_acknowledges), T(test_closed_again_before_opening), T(test_holder_is_dispensable),
         T(test_holder_is_needed_beside_other_ackers), T(test_holder_is_needed_by_one_that_is_no_acker),
         T(test_holder_is_needed_when_not_lossless), T(test_closed_master_as_holder_is_needed),
         T(test_old_reading_of_a_new_master), T(test_open_is_seen), T(test_open_is_not_seen_before_the_step),
