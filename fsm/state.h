@@ -42,8 +42,9 @@ enum {
 #define FSM_DURABILITIES(X) X(LOSSLESS, lossless) X(PREFER_LOSSLESS, prefer-lossless) X(ASYNC, async)
 #define FSM_ROLES(X) X(MASTER, master) X(BACKUP, backup) X(REPLICA, replica)
 
-/* NEW: declared, not yet understood, never written to. MEMBER: enrolled and trusted. QUARANTINED: not touched and
- * never chosen; 'reason' says why and what to do. */
+/* NEW: declared, not yet understood, never written to. MEMBER: enrolled and trusted. QUARANTINED: never
+ * chosen; its receiver is stopped when it is an acker of a listed reign (A8), it is closed when it is open, and else not
+ * touched; 'reason' says why and what to do. */
 #define FSM_SERVER_STATES(X) X(NEW, new) X(MEMBER, member) X(QUARANTINED, quarantined)
 
 /* ENROL: adopt a running cluster as epoch 1. FAILOVER: replace the master. CLOSE: make a server that another reign
@@ -134,7 +135,7 @@ struct fsm_server {
     char reason[FSM_TEXT_SIZE];     /* Why quarantined and what to do; else empty. */
     char identity[FSM_NAME_SIZE];   /* Random id in regent.fence of that server; empty until enrolled. */
     uint32_t server_id;             /* @@server_id; 0 until enrolled. */
-    bool maintenance;               /* An operator works on it: never chosen, never acted on. */
+    bool maintenance;               /* An operator works on it: as QUARANTINED. No command sets it yet. */
 };
 
 /* A reign that may still acknowledge: (epoch, master, k, A), A8. Enters by the commit of its A, before any receiver

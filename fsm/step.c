@@ -308,7 +308,7 @@ static void keep_unfenced(const struct fsm_step_context *s, uint64_t epoch_befor
 
         if (reign->epoch < epoch_before) continue; /* Given up before: told then. */
         text_addf(&text, "may still acknowledge for %s (epoch %llu), which was given up: stop its replication or "
-                         "rebuild it, then clear it",
+                         "rebuild it",
                   fsm_server_name(s->cluster, reign->master), (unsigned long long)reign->epoch);
         fsm_quarantine_set(s->a, s->cluster, reign->ackers & ~kept, buffer);
     }
@@ -355,7 +355,7 @@ static void enact_set_aside(const struct fsm_step_context *s)
     if (s->c->reason[0] != '\0') {
         text_add(&text, s->c->reason);
     } else {
-        text_addf(&text, "set aside by plan %llu at step %s: check it, then clear it",
+        text_addf(&text, "set aside by plan %llu at step %s: check it",
                   (unsigned long long)s->plan->token, fsm_step_name(s->plan->step));
     }
     fsm_quarantine_set(s->a, s->cluster, s->c->set_aside, buffer);
