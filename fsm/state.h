@@ -43,8 +43,8 @@ enum {
 #define FSM_ROLES(X) X(MASTER, master) X(BACKUP, backup) X(REPLICA, replica)
 
 /* NEW: declared, not yet understood, never written to. MEMBER: enrolled and trusted. QUARANTINED: never
- * chosen; its receiver is stopped when it is an acker of a listed reign (A8), it is closed when it is open, and else not
- * touched; 'reason' says why and what to do. */
+ * chosen; its receiver is stopped when it is an acker of a listed reign (A8), it is closed when it is open, else it is
+ * not touched; 'reason' says why and what to do. */
 #define FSM_SERVER_STATES(X) X(NEW, new) X(MEMBER, member) X(QUARANTINED, quarantined)
 
 /* ENROL: adopt a running cluster as epoch 1. FAILOVER: replace the master. CLOSE: make a server that another reign
@@ -309,7 +309,7 @@ fsm_set fsm_reign_intact(const struct fsm_reign *reign, const uint64_t started_s
  * plan->past ('plan' may be NULL) and are not in 'revoked': none of them may become candidate, holder or acker. */
 fsm_set fsm_unfenced_ackers(const struct fsm_cluster *cluster, const struct fsm_plan *plan, fsm_set revoked);
 /* True when the plan may go on without its holder, and leave behind what only that one has: the candidate itself holds
- * all that was acknowledged, since every member of A had to have it (|A| = k) and it is one (A4); or loss is accepted. */
+ * all that was acknowledged, for every member of A had to have it (|A| = k) and it is one (A4); or loss is accepted. */
 bool fsm_holder_is_dispensable(const struct fsm_plan *plan);
 /* The current reign (that of cluster->epoch) in the list of A8, or NULL. */
 const struct fsm_reign *fsm_reign_current(const struct fsm_cluster *cluster);

@@ -23,8 +23,8 @@ uint8_t choose_open(const struct work *w);
  * off the list: it was promoted before, and has transactions of its own. */
 bool choose_was_promoted(const struct work *w, uint8_t server);
 
-/* Ackers of reigns that an operator gave up, also by the running plan: they may still acknowledge for these, so they are
- * used only by a plan that has revoked them. */
+/* Ackers of reigns that an operator gave up, also by the running plan: they may still acknowledge for these, so they
+ * are used only by a plan that has revoked them. */
 fsm_set choose_unfenced(const struct work *w);
 
 /* The best acker for a reign of 'to', not one of 'except' (nor the master that is replaced): who has received most.

@@ -283,7 +283,7 @@ static void another_term_begins_from_the_replicated_state(void **state)
     assert_int_equal(fake_sent(f, 1, PORT_CONTROL), 2); /* Asked for again, from the plan alone. */
 }
 
-/* `regent explain` asked this manager about the plan long before it came to lead: the step's time begins when it does. */
+/* `regent explain` asked this manager about the plan long before it came to lead: the step's time begins then. */
 static void a_step_is_timed_from_the_beginning_of_the_lead(void **state)
 {
     static struct plan_input input;

@@ -362,8 +362,8 @@ static void test_acker_is_replaced_before_opening(void **state)
     w->servers[DB3].alive = true;
 }
 
-/* A candidate that an earlier plan had opened is closed by this one, under its token, before the ackers are revoked. What
- * was seen in between is not the opening of this step. */
+/* A candidate that an earlier plan had opened is closed by this one, under its token, before the ackers are revoked.
+ * What was seen in between is not the opening of this step. */
 static void test_open_is_not_seen_before_the_step(void **state)
 {
     (void)state;
@@ -510,7 +510,8 @@ static void test_restored_by_young_readings_only(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(test_f2_needs_the_close), T(test_only_a_durable_master_is_a_fence), T(test_only_a_durable_master_proves), T(test_only_the_current_master_proves),
+        T(test_f2_needs_the_close), T(test_only_a_durable_master_is_a_fence), T(test_only_a_durable_master_proves),
+        T(test_only_the_current_master_proves),
         T(test_who_was_given_up_does_not_acknowledge),
         T(test_only_the_enrolled_one_acknowledges), T(test_closed_again_before_opening), T(test_holder_is_dispensable),
         T(test_holder_is_needed_beside_other_ackers), T(test_holder_is_needed_by_one_that_is_no_acker),
