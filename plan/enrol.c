@@ -54,10 +54,26 @@ static const char *settings_problem(const struct work *w, const struct view_fact
     return NULL;
 }
 
+/* Two clusters that manage one server would each close what the other opens. */
+static const char *owner_problem(const struct work *w, const struct view_facts *f)
+{
+    for (uint8_t c = 0; c < FSM_CLUSTERS_MAX; c++) {
+        const struct fsm_cluster *other = &w->in->state->clusters[c];
+        if (!other->used || c == w->in->cluster || f->identity[0] == '\0') continue;
+        for (uint8_t i = 0; i < other->servers_n; i++) {
+            if (!text_equal(other->servers[i].identity, f->identity)) continue;
+            return "it is a server of another cluster of this group: take it out of this declaration (a copy of that "
+                   "server: drop its table regent.fence, unlogged)";
+        }
+    }
+    return NULL;
+}
+
 static const char *master_problem(const struct work *w, uint8_t master)
 {
     const struct view_facts *f = &sight_self(w->in->view, master)->facts;
     const char *problem = settings_problem(w, f);
+    if (problem == NULL) problem = owner_problem(w, f);
     if (problem != NULL) return problem;
     if (f->read_only) return "it is read-only: is it the master? Open it, or correct the declared roles";
     if (f->channels_n > 0) return "it replicates from another server: correct the declared roles, or drop its channel";
@@ -120,6 +136,7 @@ static const char *replica_problem(const struct work *w, uint8_t server, uint8_t
     if (!sight_ok(w->cluster, o)) return unread_advice(o->outcome);
     const struct view_facts *f = &o->facts;
     const char *problem = settings_problem(w, f);
+    if (problem == NULL) problem = owner_problem(w, f);
     if (problem == NULL && !f->log_replica_updates) problem = "it does not log what it replicates: log_slave_updates";
     if (problem == NULL) problem = channel_problem(w, f, master);
     if (problem == NULL && !f->read_only) problem = "it is writable: set read_only, and look for writes of its own";

@@ -80,6 +80,33 @@ static const struct fsm_plan *newest_plan(void)
     return newest;
 }
 
+/* --- enrolment --- */
+
+/* The same servers declared under a second name: each cluster would close what the other opens. */
+static void test_a_server_has_one_cluster(void **state)
+{
+    (void)state;
+    struct world *enrolled = w;
+    w = world_new(NULL);
+    world_declare(w, 4, DURABILITY_PREFER_LOSSLESS);
+    w->state->clusters[1] = w->state->clusters[0];
+    (void)TEXT_COPY(w->state->clusters[1].name, "bank");
+    (void)TEXT_COPY(w->servers[DB1].identity, "of the bank");
+    (void)TEXT_COPY(w->state->clusters[1].servers[DB2].identity, "of the bank");
+    world_run(w, 2000);
+    assert_null(running());
+    assert_non_null(strstr(w->update->why, "another cluster"));
+    w->servers[DB1].identity[0] = '\0';
+    (void)TEXT_COPY(w->servers[DB3].identity, "of the bank");
+    world_run(w, 20000);
+    assert_int_equal(world_cluster(w)->master, DB1);
+    assert_int_equal(world_cluster(w)->servers[DB3].state, SERVER_QUARANTINED);
+    assert_non_null(strstr(world_cluster(w)->servers[DB3].reason, "another cluster"));
+    assert_string_equal(world_cluster(w)->servers[DB3].identity, "");
+    world_free(w);
+    w = enrolled;
+}
+
 /* --- fencing --- */
 
 /* The master restarted and its acker is out of reach: only its closing fences it (F2), its being reached does not. */
@@ -510,7 +537,7 @@ static void test_restored_by_young_readings_only(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(test_f2_needs_the_close), T(test_only_a_durable_master_is_a_fence), T(test_only_a_durable_master_proves),
+        T(test_a_server_has_one_cluster), T(test_f2_needs_the_close), T(test_only_a_durable_master_is_a_fence), T(test_only_a_durable_master_proves),
         T(test_only_the_current_master_proves),
         T(test_who_was_given_up_does_not_acknowledge),
         T(test_only_the_enrolled_one_acknowledges), T(test_closed_again_before_opening), T(test_holder_is_dispensable),
