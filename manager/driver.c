@@ -190,7 +190,7 @@ static void cluster_round(struct driver *d, uint8_t c, bool may_act, struct mono
         } else if (verdict_is_to_be_told(dc, now) && dc->token == 0) {
             tell_verdict(d, dc, now);
         }
-        for (uint8_t i = 0; !dc->proposing && i < dc->update.verbs_n; i++)
+        for (uint8_t i = 0; i < dc->update.verbs_n; i++) /* None beside a command: work_propose(). */
             execute_verb(d->execute, &dc->update.verbs[i]);
     }
     if (!dc->proposing) d->ports->clock.wake_at(d->ports->ctx, dc->due_at);

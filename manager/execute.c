@@ -231,7 +231,7 @@ static void answered(void *arg, const struct db_result *result)
 {
     struct seat *s = arg;
     s->waiting = false;
-    if (s->cancelled || !s->run) {
+    if (!s->run) { /* Cancelled; execute_verb() begins no other run before this. */
         s->cancelled = false;
         wake_now(s->owner);
         return;

@@ -122,6 +122,26 @@ static void another_verb_takes_the_seat_and_late_answers_are_dropped(void **stat
     assert_int_equal(outcome(1)->state, VERB_STATE_RUNNING);
 }
 
+/* A step that is committed again, with another acker or none, asks for other verbs of the same kind, token and step. */
+static void a_verb_is_another_by_each_of_its_fields(void **state)
+{
+    (void)state;
+    struct verb v = verb_of(VERB_FOLLOW, 1, 20);
+    ask(v);
+    for (unsigned i = 0; i < 5; i++) {
+        if (i == 0) v.k = 1;
+        if (i == 1) v.is_acker = true;
+        if (i == 2) v.source_port = 3399;
+        if (i == 3) TEXT_COPY(v.source_host, "db9");
+        if (i == 4) TEXT_COPY(v.target, "0-1-7");
+        ask(v);
+        assert_int_equal(f->drops_n, i + 1);
+        assert_true(fake_fail(f, 1, PORT_CONTROL, (struct db_result){.status = DB_CANCELED, .session_lost = true}));
+        ask(v);
+        assert_int_equal(fake_sent(f, 1, PORT_CONTROL), i + 2);
+    }
+}
+
 static void a_request_carries_no_more_time_than_the_verb_has_left(void **state)
 {
     (void)state;
@@ -269,6 +289,7 @@ int main(void)
         T(a_lost_session_means_unknown),
         T(a_full_server_is_a_failure),
         T(another_verb_takes_the_seat_and_late_answers_are_dropped),
+        T(a_verb_is_another_by_each_of_its_fields),
         T(a_request_carries_no_more_time_than_the_verb_has_left),
         T(the_reign_row_has_its_own_session),
         T(cancelling_forgets_everything),
