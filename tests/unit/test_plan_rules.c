@@ -537,7 +537,8 @@ static void test_restored_by_young_readings_only(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(test_a_server_has_one_cluster), T(test_f2_needs_the_close), T(test_only_a_durable_master_is_a_fence), T(test_only_a_durable_master_proves),
+        T(test_a_server_has_one_cluster), T(test_f2_needs_the_close), T(test_only_a_durable_master_is_a_fence),
+        T(test_only_a_durable_master_proves),
         T(test_only_the_current_master_proves),
         T(test_who_was_given_up_does_not_acknowledge),
         T(test_only_the_enrolled_one_acknowledges), T(test_closed_again_before_opening), T(test_holder_is_dispensable),
