@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <uv.h>
 
 struct stream {
     struct conn *conn;
@@ -10,27 +11,25 @@ struct stream {
     stream_closed_fn *on_closed;
     void *arg;
     struct frame_reader reader;
-    uint64_t idle_ms;
-    enum { WAITS_FRAME = 0, WAITS_HEADER, WAITS_BODY } waits; /* What the deadline of the connection is for. */
+    uint64_t idle_ms, began_ms; /* 'began_ms': uv_now() at the first byte of the frame that is not whole yet. */
+    bool in_frame;              /* The deadline of the connection is for the rest of a frame, else for the next one. */
     bool closing;
 };
 
-/* Bytes alone do not move the deadline of a frame: only its beginning, its header and its end do. */
+/* The deadline of a frame runs from its first byte, whatever part of it comes; only bytes at a fair pace move it. */
 static void set_deadline(struct stream *s)
 {
-    const struct frame_reader *r = &s->reader;
-    uint64_t ms = STREAM_FRAME_MS;
-    if (r->len == 0) {
-        s->waits = WAITS_FRAME;
+    size_t have = s->reader.len;
+    uint64_t now_ms = uv_now(conn_loop(s->conn));
+    if (have == 0) {
+        s->in_frame = false;
         conn_set_deadline(s->conn, s->idle_ms, CONN_NOT_REFUSED, "nothing came for the idle time");
         return;
     }
-    struct frame_header h;
-    bool has_header = r->len >= FRAME_HEADER_SIZE;
-    if (s->waits == WAITS_BODY || (s->waits == WAITS_HEADER && !has_header)) return;
-    if (has_header && frame_header_read(&h, r->base + r->start) == 0) ms += h.body_size / STREAM_FRAME_BYTES_MS;
-    s->waits = has_header ? WAITS_BODY : WAITS_HEADER;
-    conn_set_deadline(s->conn, ms, CONN_REFUSED_DEADLINE, "a frame came too slowly");
+    if (!s->in_frame) s->began_ms = now_ms;
+    s->in_frame = true;
+    uint64_t end_ms = s->began_ms + STREAM_FRAME_MS + have / STREAM_FRAME_BYTES_MS;
+    conn_set_deadline(s->conn, end_ms > now_ms ? end_ms - now_ms : 1, CONN_REFUSED_DEADLINE, "a frame came too slowly");
 }
 
 static void on_bytes(void *arg, struct conn *conn, const uint8_t *data, size_t size)
@@ -47,7 +46,7 @@ static void on_bytes(void *arg, struct conn *conn, const uint8_t *data, size_t s
     while (rc == 0 && !s->closing && frame_reader_peek(&s->reader, &header, &body) == 1) {
         s->on_frame(s->arg, s, &header, body);
         frame_reader_pop(&s->reader);
-        s->waits = WAITS_FRAME;
+        s->in_frame = false;
         rc = frame_reader_push(&s->reader, NULL, 0); /* Looks at the length of the next one. */
     }
     if (rc != 0) conn_refuse(conn, CONN_REFUSED_BYTES, "a frame is longer than allowed");
@@ -100,7 +99,7 @@ struct stream *stream_take(struct conn *conn, stream_frame_fn *frame_fn, stream_
 void stream_set_idle(struct stream *stream, uint64_t ms)
 {
     stream->idle_ms = ms;
-    if (!stream->closing && stream->waits == WAITS_FRAME) set_deadline(stream);
+    if (!stream->closing && !stream->in_frame) set_deadline(stream);
 }
 
 int stream_send(struct stream *stream, const struct frame_header *header, const void *body)

@@ -14,8 +14,8 @@
 struct stream;
 
 enum {
-    STREAM_FRAME_MS = 4000,     /* From a frame's first byte to its last; a long one gets as much more */
-    STREAM_FRAME_BYTES_MS = 64, /* as it takes at 64 bytes a millisecond. */
+    STREAM_FRAME_MS = 4000,     /* From a frame's first byte to its last, header and body together; a long one gets a */
+    STREAM_FRAME_BYTES_MS = 64, /* millisecond more for each 64 bytes that have come, not for those it says will. */
 };
 
 /* 'body' is borrowed until the callee returns. The callee may call stream_send() and stream_close(). */

@@ -31,6 +31,7 @@ static uint16_t port;
 static struct listen *listener;
 static struct stream *taken;
 static int accepted_n, closed_n, frames_n;
+static bool swallows; /* Frames of any size, without an echo. */
 static enum frame_protocol accepted;
 static char closed_why[128], frame_body[64];
 
@@ -38,6 +39,7 @@ static void on_frame(void *arg, struct stream *stream, const struct frame_header
 {
     (void)arg;
     frames_n++;
+    if (swallows) return;
     assert_true(header->body_size < sizeof frame_body);
     memcpy(frame_body, body, header->body_size);
     frame_body[header->body_size] = '\0';
@@ -84,6 +86,7 @@ static int setup(void **state)
     snprintf(path, sizeof path, "%s/sock", directory);
     snprintf(address, sizeof address, "127.0.0.1:%u", port);
     accepted_n = closed_n = frames_n = 0;
+    swallows = false;
     taken = NULL;
     uv_loop_init(&loop);
     conn_net_init(&net, &loop, NULL);
@@ -157,6 +160,12 @@ static bool is_stream_closed(int fd)
 {
     (void)fd;
     return closed_n > 0;
+}
+
+static bool has_frame(int fd)
+{
+    (void)fd;
+    return frames_n > 0;
 }
 
 static bool has_answer(int fd)
@@ -252,6 +261,50 @@ static void a_frame_that_comes_too_slowly_is_closed(void **state)
     close(fd);
 }
 
+/* The longest header and then a body, each within what one of them may take: the bound is for both together. And the
+ * length that a header names buys no time. */
+static void header_and_body_share_one_deadline(void **state)
+{
+    (void)state;
+    uint8_t bytes[FRAME_PREAMBLE_SIZE + FRAME_HEADER_SIZE];
+    int fd = connect_tcp();
+    frame_preamble(bytes, FRAME_CLIENT);
+    frame_header_write(bytes + FRAME_PREAMBLE_SIZE, &(struct frame_header){.body_size = FRAME_BODY_MAX, .type = 1});
+    send_bytes(fd, bytes, FRAME_PREAMBLE_SIZE);
+    assert_true(run_until(is_accepted, fd, 5000));
+    struct mono start = clock_mono();
+    for (size_t i = 0; i < FRAME_HEADER_SIZE; i++) {
+        send_bytes(fd, bytes + FRAME_PREAMBLE_SIZE + i, 1);
+        assert_false(run_until(is_stream_closed, fd, 3200 / FRAME_HEADER_SIZE));
+    }
+    for (int i = 0; i < 30 && !run_until(is_stream_closed, fd, 100); i++) (void)send(fd, "x", 1, MSG_NOSIGNAL);
+    assert_true(is_stream_closed(fd));
+    assert_string_equal(closed_why, "a frame came too slowly");
+    assert_in_range(mono_since_ms(clock_mono(), start), STREAM_FRAME_MS - 100, 5000);
+    close(fd);
+}
+
+/* 4 MB at about 700 bytes a millisecond, with a beginning that took its time: bytes that come buy time. */
+static void a_long_frame_at_a_fair_pace_is_taken(void **state)
+{
+    (void)state;
+    static uint8_t piece[64 << 10];
+    uint8_t bytes[FRAME_PREAMBLE_SIZE + FRAME_HEADER_SIZE];
+    int fd = connect_tcp();
+    swallows = true;
+    frame_preamble(bytes, FRAME_CLIENT);
+    frame_header_write(bytes + FRAME_PREAMBLE_SIZE, &(struct frame_header){.body_size = FRAME_BODY_MAX, .type = 1});
+    send_bytes(fd, bytes, sizeof bytes);
+    assert_false(run_until(is_stream_closed, fd, 1000));
+    for (size_t sent = 0; sent < FRAME_BODY_MAX; sent += sizeof piece) {
+        send_bytes(fd, piece, sizeof piece);
+        assert_false(run_until(is_stream_closed, fd, 60)); /* Nearly 4 s for all: 5 s with the beginning. */
+    }
+    assert_true(run_until(has_frame, fd, 5000));
+    close(fd);
+    assert_true(run_until(is_stream_closed, fd, 5000));
+}
+
 static void silence_after_a_frame_is_closed_when_asked_for(void **state)
 {
     (void)state;
@@ -336,6 +389,8 @@ int main(void)
         T(only_clients_use_the_unix_socket),
         T(a_length_beyond_the_limit_closes_the_stream),
         T(a_frame_that_comes_too_slowly_is_closed),
+        T(header_and_body_share_one_deadline),
+        T(a_long_frame_at_a_fair_pace_is_taken),
         T(silence_after_a_frame_is_closed_when_asked_for),
         T(a_side_that_does_not_read_is_closed),
         T(a_taken_port_and_a_taken_socket_are_told),
