@@ -3,6 +3,7 @@
 #include "tests/unit/raft_fixture.h"
 
 #include "lib/base/text.h"
+#include "raft/internal.h" /* What libraft has noted of configurations: it tells nobody. */
 #include "raft/storage.h"
 
 /* Five members, of which the first three form the group. */
@@ -210,6 +211,58 @@ static void test_one_change_at_a_time(void **state)
     assert_true(peer_of(leader, what.id)->contact_ms >= 0);
 }
 
+/* --- the barrier between two changes ------------------------------------------------------------------------------ */
+
+enum { CHANGES = 40 };
+
+static struct {
+    uint64_t index[1 + CHANGES]; /* Of each configuration in the log. */
+    unsigned n, seen;            /* 'seen': how often a follower held one that was not yet committed. */
+} configurations;
+
+/* Whoever holds a configuration that is not committed knows the one before it as committed: else a rollback would take
+ * it back behind that one. */
+static void check_configurations(struct fixture *f)
+{
+    for (unsigned m = 0; m < f->n; m++) {
+        if (f->members[m].node == NULL) continue;
+        const struct raft *r = &f->members[m].node->raft;
+        for (unsigned i = 1; i < configurations.n; i++) {
+            if (r->configuration_uncommitted_index != configurations.index[i]) continue;
+            configurations.seen += r->state == RAFT_FOLLOWER;
+            if (r->configuration_committed_index == configurations.index[i - 1]) continue;
+            fail_msg("member %u holds configuration %u (index %llu), and would fall back to index %llu, not %llu",
+                     m + 1, i, (unsigned long long)configurations.index[i],
+                     (unsigned long long)r->configuration_committed_index,
+                     (unsigned long long)configurations.index[i - 1]);
+        }
+    }
+}
+
+/* Each change begins in the turn in which the one before is told as done, so that nothing but the barrier stands
+ * between them in the log. */
+static void test_a_change_waits_until_the_one_before_is_known_to_be_committed(void **state)
+{
+    struct fixture *f = *state;
+    struct member *leader = fixture_elect(f);
+    WAIT_UNTIL(f, fixture_is_settled(f) && is_settled(leader));
+    memset(&configurations, 0, sizeof configurations);
+    configurations.index[configurations.n++] = leader->node->raft.configuration_committed_index;
+    f->after_turn = check_configurations;
+    for (unsigned i = 0; i < CHANGES; i++) {
+        struct raft_node_peer what = {.id = 4, .address = "127.0.0.1:1"};
+        struct told t = {0};
+        enum raft_node_change kind = i % 2 == 0 ? RAFT_NODE_ADD : RAFT_NODE_REMOVE;
+        assert_int_equal(raft_node_change(leader->node, &what, kind, on_told, &t), 0);
+        configurations.index[configurations.n++] = leader->node->raft.configuration_uncommitted_index;
+        WAIT_UNTIL(f, t.told);
+        assert_int_equal(t.status, 0);
+    }
+    WAIT_UNTIL(f, fixture_is_settled(f));
+    assert_true(configurations.seen >= CHANGES); /* Two followers: else the check looked at nothing. */
+    f->after_turn = NULL;
+}
+
 static void test_stop_with_a_change_under_way(void **state)
 {
     struct fixture *f = *state;
@@ -415,6 +468,7 @@ int main(void)
 #define MEMBERS_TEST(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
         MEMBERS_TEST(test_grows_to_five_and_shrinks_to_three_under_load),
         MEMBERS_TEST(test_one_change_at_a_time),
+        MEMBERS_TEST(test_a_change_waits_until_the_one_before_is_known_to_be_committed),
         MEMBERS_TEST(test_stop_with_a_change_under_way),
         MEMBERS_TEST(test_a_configuration_inside_a_batch_is_noted),
         MEMBERS_TEST(test_a_joined_node_catches_up_by_snapshot),
