@@ -86,7 +86,7 @@ void conn_close(struct conn *conn, const char *why)
 void conn_fail(struct conn *conn, enum conn_refusal kind, const char *why)
 {
     if (conn->closing) return;
-    if (conn->accepted && !conn->settled) conn_log_refused(conn, kind, why);
+    if (conn->accepted && !conn->settled) conn_note_refused(conn, kind, why);
     conn_close(conn, why);
 }
 
@@ -102,7 +102,7 @@ static void on_deadline(uv_timer_t *timer)
 {
     struct conn *conn = timer->data;
     if (conn->settled) {
-        if (conn->deadline_kind != CONN_NOT_REFUSED) conn_log_refused(conn, conn->deadline_kind, conn->deadline_why);
+        if (conn->deadline_kind != CONN_NOT_REFUSED) conn_note_refused(conn, conn->deadline_kind, conn->deadline_why);
         conn_close(conn, conn->deadline_why);
         return;
     }
@@ -226,7 +226,7 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
     else conn->hooks.bytes(conn->hooks.arg, conn, read_buffer, (size_t)n);
 }
 
-static void start_reading(struct conn *conn)
+void conn_start_reading(struct conn *conn)
 {
     int rc = uv_read_start(conn->stream, on_alloc, on_read);
     if (rc != 0 && rc != UV_EALREADY) conn_close(conn, "the stream can not be read");
@@ -243,7 +243,7 @@ static void on_kick(uv_timer_t *timer)
     struct conn *conn = timer->data;
     if (conn->closing || conn->paused) return;
     conn_tls_run(conn);
-    if (!conn->closing && !conn->paused) start_reading(conn);
+    if (!conn->closing && !conn->paused) conn_start_reading(conn);
 }
 
 void conn_resume(struct conn *conn)
@@ -252,7 +252,7 @@ void conn_resume(struct conn *conn)
     conn->paused = false;
     if (conn->closing || conn->stream == NULL) return;
     if (conn->ssl != NULL && conn_tls_has_more(conn)) MUST(uv_timer_start(&conn->kick, on_kick, 0, 0) == 0);
-    else start_reading(conn);
+    else conn_start_reading(conn);
 }
 
 /* --- writing ------------------------------------------------------------------------------------------------------ */
@@ -423,23 +423,22 @@ void conn_greet(struct conn *conn, uv_stream_t *stream)
         conn_close(conn, "out of memory");
         return;
     }
-    start_reading(conn);
+    conn_start_reading(conn);
     if (conn->closing) return;
-    if (encrypted) conn_tls_run(conn);
-    else greet_plain(conn);
+    if (!encrypted) greet_plain(conn);
+    else if (!conn->accepted) conn_tls_run(conn);
 }
 
 /* False when the other side may not speak with us in the clear. */
 static bool note_peer(struct conn *conn, uv_stream_t *stream)
 {
-    struct sockaddr_storage sa;
-    int size = sizeof sa;
+    struct sockaddr_storage *sa = &conn->from;
+    int size = sizeof *sa;
     (void)TEXT_COPY(conn->peer, "the local socket");
     if (conn->local) return true;
-    memset(&sa, 0, sizeof sa);
-    if (uv_tcp_getpeername((uv_tcp_t *)stream, (struct sockaddr *)&sa, &size) != 0) return conn->net->tls != NULL;
-    conn_sockaddr_print(&sa, conn->peer, sizeof conn->peer);
-    return conn->net->tls != NULL || conn_sockaddr_is_loopback(&sa);
+    if (uv_tcp_getpeername((uv_tcp_t *)stream, (struct sockaddr *)sa, &size) != 0) return conn->net->tls != NULL;
+    conn_sockaddr_print(sa, conn->peer, sizeof conn->peer);
+    return conn->net->tls != NULL || conn_sockaddr_is_loopback(sa);
 }
 
 struct conn *conn_accept(struct conn_net *net, struct uv_stream_s *stream, bool local, const struct conn_hooks *hooks)

@@ -9,6 +9,8 @@
  *   not ready within CONN_HANDSHAKE_MS, name look-up and slow bytes included     - a deadline set by the owner passes
  *   wrong preamble, refused certificate, broken TLS                             - end of stream, reset
  *   the other side does not take what is written (CONN_QUEUE_MAX)                - out of memory
+ * The handshake of an accepted one begins when its first message (ClientHello) is whole, and later when many from its
+ * address were refused lately (lib/conn_pace.h): until then it has cost nothing.
  * An accepted connection that ends within its handshake is logged as refused. The handshake is over when the owner
  * calls conn_set_deadline(): a protocol with a handshake of its own does that at the end of it.
  *
@@ -25,6 +27,7 @@
 #include <sys/uio.h>
 
 #include "lib/base/must.h"
+#include "lib/conn_pace.h"
 #include "lib/frame.h"
 #include "lib/tls.h"
 
@@ -48,6 +51,7 @@ struct conn_net {
     struct uv_loop_s *loop;
     struct tls *tls;   /* Borrowed. NULL: TCP in the clear, with loopback addresses only. */
     struct conn *list; /* All that are not ended. */
+    struct conn_pace pace; /* Who failed: the next handshakes of that address are paced. */
 };
 
 struct conn_hooks {
@@ -77,6 +81,7 @@ enum conn_refusal {
     CONN_REFUSED_GROUP,
     CONN_REFUSED_REMOVED,  /* A member no more. */
     CONN_REFUSED_LATER,    /* Certificate expired or revoked meanwhile. */
+    CONN_REFUSED_PACE,     /* Too many of its address have failed. */
     CONN_REFUSALS_N,
 };
 

@@ -1,11 +1,12 @@
 /* What the files of lib/conn*.c share. Not for others.
  *
  * conn.c: life, reading, writing, deadlines. conn_dial.c: look-up and connecting. conn_tls.c: TLS over memory BIOs.
- * conn_refuse.c: names and the log. */
+ * conn_refuse.c: names, the log, and what a refusal costs its address. */
 #ifndef REGENT_CONN_PRIVATE_H
 #define REGENT_CONN_PRIVATE_H
 
 #include <openssl/types.h>
+#include <sys/socket.h>
 #include <uv.h>
 
 #include "lib/conn.h"
@@ -34,6 +35,8 @@ struct conn {
     enum frame_protocol protocol;
     struct tls_identity identity;
     bool accepted, local;
+    bool admitted; /* The handshake of an accepted one has begun: whatever it comes to, it has cost us its time. */
+    struct sockaddr_storage from; /* Of an accepted one that is not local. */
     bool settled; /* The owner has set a deadline of its own: the handshake is over for it too. */
     bool paused, full, finishing, closing;
     unsigned handles_n; /* Open: memory is freed with the last one. */
@@ -54,6 +57,8 @@ void conn_unref(struct conn *conn);
 void conn_greet(struct conn *conn, uv_stream_t *stream);
 /* The handshake is complete. */
 void conn_become_ready(struct conn *conn);
+/* Reading goes on. */
+void conn_start_reading(struct conn *conn);
 /* Sends bytes as they are, at once if possible. */
 int conn_raw_write(struct conn *conn, const void *data, size_t size);
 /* Ends the connection; within the handshake of an accepted one with a line in the log. */
@@ -85,6 +90,8 @@ void conn_tls_bye(struct conn *conn);
 void conn_tls_free(struct conn *conn);
 
 /* conn_refuse.c */
-void conn_log_refused(const struct conn *conn, enum conn_refusal kind, const char *why);
+
+/* 'conn' is about to be closed for that reason: a line in the log, and its address is held to account. */
+void conn_note_refused(struct conn *conn, enum conn_refusal kind, const char *why);
 
 #endif

@@ -1,4 +1,5 @@
-/* Who was refused and why: one line in the log a connection, limited per kind of reason. See conn.h. */
+/* Who was refused and why: one line in the log a connection, limited per kind of reason; and what it costs the address
+ * that it came from. See conn.h. */
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -23,13 +24,22 @@ const char *conn_name(const struct conn *conn)
     return name;
 }
 
-void conn_log_refused(const struct conn *conn, enum conn_refusal kind, const char *why)
+/* A handshake that has begun has cost us its cryptography. Those that were turned away before are not counted again, or
+ * an address that keeps coming would never be heard. */
+static void hold_to_account(struct conn *conn, enum conn_refusal kind)
+{
+    if (!conn->admitted || kind == CONN_REFUSED_LIMIT || kind == CONN_REFUSED_PACE) return;
+    conn_pace_failed(&conn->net->pace, &conn->from, uv_now(conn->net->loop));
+}
+
+void conn_note_refused(struct conn *conn, enum conn_refusal kind, const char *why)
 {
     static struct log_limit limits[CONN_REFUSALS_N];
     struct log_limit *limit = &limits[kind];
     const char *protocol = NULL;
     if (conn->state == CONN_READY && conn->protocol < ARRAY_LEN(protocol_names))
         protocol = protocol_names[conn->protocol];
+    hold_to_account(conn, kind);
     limit->burst = 5;
     limit->per_ms = 10000;
     if (!log_limit_pass(limit, "conn.refused")) return;
@@ -45,6 +55,6 @@ void conn_refuse(struct conn *conn, enum conn_refusal kind, const char *format, 
     va_start(ap, format);
     (void)vsnprintf(why, sizeof why, format, ap);
     va_end(ap);
-    conn_log_refused(conn, kind, why);
+    conn_note_refused(conn, kind, why);
     conn_close(conn, why);
 }

@@ -3,7 +3,11 @@
  * Happy path: what is read goes into 'in'; the handshake, then SSL_read(), take it from there; what OpenSSL wants to
  * send lies in 'out' after each step and is written at once. Failure modes: a refused certificate or a broken record
  * ends the connection, after the alert that tells the other side; a good-bye (close-notify) ends it as an end of the
- * stream does. While the owner has paused, at most one read lies in 'in'. */
+ * stream does. While the owner has paused, at most one read lies in 'in'.
+ *
+ * An accepted handshake begins when the first record is whole, so that slow bytes and silence cost nothing, and when
+ * its address may have one (lib/conn_pace.h). What is no TLS goes to OpenSSL at once: it refuses it without any
+ * cryptography. */
 #include <errno.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
@@ -115,13 +119,61 @@ void conn_tls_run(struct conn *conn)
     if (!conn->closing) (void)flush(conn); /* Answers to what the other side asked of TLS itself. */
 }
 
+/* --- admission ---------------------------------------------------------------------------------------------------- */
+
+enum { HANDSHAKE_RECORD = 22, RECORD_HEADER_SIZE = 5 };
+
+enum hello { HELLO_PART, HELLO_WHOLE, HELLO_NONE };
+
+/* What lies in 'in': the first record of a handshake, or no TLS at all. */
+static enum hello look_at_hello(struct conn *conn)
+{
+    char *bytes = NULL;
+    long n = BIO_get_mem_data(SSL_get_rbio(conn->ssl), &bytes);
+    const uint8_t *b = (const uint8_t *)bytes;
+    if (n < 1) return HELLO_PART;
+    if (b[0] != HANDSHAKE_RECORD) return HELLO_NONE;
+    if (n < RECORD_HEADER_SIZE) return HELLO_PART;
+    long length = (long)b[3] << 8 | b[4];
+    if (length > SSL3_RT_MAX_ENCRYPTED_LENGTH) return HELLO_NONE;
+    return n >= RECORD_HEADER_SIZE + length ? HELLO_WHOLE : HELLO_PART;
+}
+
+static void on_turn(uv_timer_t *timer)
+{
+    struct conn *conn = timer->data;
+    if (conn->closing) return;
+    conn->admitted = true;
+    conn_tls_run(conn);
+    if (!conn->closing && !conn->paused) conn_start_reading(conn);
+}
+
+/* Whether the handshake may go on now. Else it goes on in on_turn(), or it is refused. */
+static bool admit(struct conn *conn)
+{
+    enum hello hello = look_at_hello(conn);
+    if (hello != HELLO_WHOLE) return hello == HELLO_NONE; /* That costs nothing. */
+    uv_update_time(conn->net->loop);
+    int wait_ms = conn_pace_take(&conn->net->pace, &conn->from, uv_now(conn->net->loop));
+    if (wait_ms < 0) {
+        conn_fail(conn, CONN_REFUSED_PACE, "too many connections from its address were refused lately: it may come "
+                  "again in some seconds");
+        return false;
+    }
+    conn->admitted = wait_ms == 0;
+    if (conn->admitted) return true;
+    (void)uv_read_stop(conn->stream);
+    MUST(uv_timer_start(&conn->kick, on_turn, (uint64_t)wait_ms, 0) == 0);
+    return false;
+}
+
 void conn_tls_input(struct conn *conn, const uint8_t *data, size_t size)
 {
     if (BIO_write(SSL_get_rbio(conn->ssl), data, (int)size) != (int)size) {
         conn_close(conn, "out of memory");
         return;
     }
-    conn_tls_run(conn);
+    if (!conn->accepted || conn->admitted || admit(conn)) conn_tls_run(conn);
 }
 
 bool conn_tls_has_more(const struct conn *conn)

@@ -224,11 +224,13 @@ def main():
 
 
 class Load:
-    """This program, running beside the caller."""
+    """This program, running beside the caller; at its priority, or at the nice value 'nice'."""
 
-    def __init__(self, ca, addresses):
+    def __init__(self, ca, addresses, nice=None):
         self.child = subprocess.Popen([sys.executable, __file__, ca.dir, *addresses], stdin=subprocess.PIPE,
                                       stdout=subprocess.PIPE, text=True)
+        if nice is not None:
+            os.setpriority(os.PRIO_PROCESS, self.child.pid, nice)  # Its threads come later, and inherit it.
         if self.child.stdout.readline() != "ready\n":
             raise Failure("bad_peers.py did not start")
 

@@ -520,6 +520,55 @@ static void test_an_agent_gets_no_peer_protocol(void **state)
     assert_non_null(strstr(w->out.why, "the other side refused us"));
 }
 
+/* One that fails over and over waits for its turn; so does a good one at the same address, but never for long. */
+static void test_who_fails_often_waits_for_its_turn(void **state)
+{
+    struct world *w = *state;
+    struct tls *good = w->dialling_tls;
+    fixture_issue(&w->files, TLS_AGENT, "db1", 0);
+    struct tls *bad = fixture_open(&w->files, "db1", NULL);
+    w->dialling.tls = bad;
+    int64_t start = world_ms();
+    for (unsigned i = 0; i < 2 * CONN_PACE_BURST; i++) {
+        end_init(&w->in, w);
+        end_init(&w->out, w);
+        world_dial(w, w->address);
+        WAIT_UNTIL(w, w->in.closed_n == 1 && w->out.closed_n == 1);
+        assert_non_null(strstr(w->in.why, "wrong role: agent db1"));
+    }
+    assert_true(world_ms() - start >= (CONN_PACE_BURST - 3) * CONN_PACE_SLOT_MS); /* The burst went at once. */
+    end_init(&w->in, w);
+    end_init(&w->out, w);
+    w->dialling.tls = good;
+    start = world_ms();
+    world_connect(w);
+    assert_true(world_ms() - start < CONN_PACE_WAIT_MS + 1000);
+    tls_close(bad);
+}
+
+/* More than may wait: turned away at once, and told so; what was in line gets its turn. */
+static void test_more_than_may_wait_are_turned_away(void **state)
+{
+    struct world *w = *state;
+    struct sockaddr_in from = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_storage sa = {0};
+    memcpy(&sa, &from, sizeof from);
+    uv_update_time(&w->loop);
+    for (unsigned i = 0; i < 4 * CONN_PACE_BURST; i++) conn_pace_failed(&w->accepting.pace, &sa, uv_now(&w->loop));
+    while (conn_pace_take(&w->accepting.pace, &sa, uv_now(&w->loop)) >= 0) continue;
+    int64_t start = world_ms();
+    world_dial(w, w->address);
+    WAIT_UNTIL(w, w->in.closed_n == 1 && w->out.closed_n == 1);
+    assert_non_null(strstr(w->in.why, "too many connections from its address were refused lately"));
+    assert_true(world_ms() - start < CONN_PACE_SLOT_MS + 1000);
+    world_turn_for(w, 2 * CONN_PACE_SLOT_MS);
+    end_init(&w->in, w);
+    end_init(&w->out, w);
+    start = world_ms();
+    world_connect(w);
+    assert_in_range(world_ms() - start, CONN_PACE_SLOT_MS, CONN_PACE_WAIT_MS + 1000); /* Behind the others. */
+}
+
 static void test_a_revoked_one_is_cut_off_and_others_are_not(void **state)
 {
     struct world *w = *state;
@@ -585,6 +634,8 @@ int main(void)
         BOTH(test_the_owner_sets_deadlines),
         BOTH(test_strange_bytes_are_refused),
         TLS(test_an_agent_gets_no_peer_protocol),
+        TLS(test_who_fails_often_waits_for_its_turn),
+        TLS(test_more_than_may_wait_are_turned_away),
         TLS(test_a_revoked_one_is_cut_off_and_others_are_not),
         BOTH(test_an_old_dialled_connection_is_told),
     };
