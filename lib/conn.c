@@ -119,6 +119,7 @@ static void start_deadline(struct conn *conn, uint64_t ms)
 void conn_set_deadline(struct conn *conn, uint64_t ms, enum conn_refusal kind, const char *why)
 {
     if (conn->closing) return;
+    if (!conn->settled && conn->accepted) conn_note_welcome(conn);
     conn->settled = true;
     conn->deadline_kind = kind;
     conn->deadline_why = why;

@@ -28,6 +28,7 @@
 
 #include "lib/base/must.h"
 #include "lib/conn_pace.h"
+#include "lib/conn_told.h"
 #include "lib/frame.h"
 #include "lib/tls.h"
 
@@ -52,6 +53,7 @@ struct conn_net {
     struct tls *tls;   /* Borrowed. NULL: TCP in the clear, with loopback addresses only. */
     struct conn *list; /* All that are not ended. */
     struct conn_pace pace; /* Who failed: the next handshakes of that address are paced. */
+    struct conn_told told; /* Who was told in the log to be refused, and why. */
 };
 
 struct conn_hooks {
@@ -69,7 +71,8 @@ struct conn_hooks {
     void (*old)(void *arg, struct conn *conn);
 };
 
-/* Why a connection is refused: each kind has its own limit on lines in the log. */
+/* Why a connection is refused: each kind has its own limit on lines in the log. What a certificate or a member says is
+ * told once, until it changes (lib/conn_told.h); for the others each connection is news. */
 enum conn_refusal {
     CONN_NOT_REFUSED = 0,  /* Not logged. */
     CONN_REFUSED_TLS,      /* Certificate or handshake. */

@@ -91,6 +91,8 @@ void conn_tls_free(struct conn *conn);
 
 /* conn_refuse.c */
 
+/* An accepted one is let in: should it be refused later, that is news. */
+void conn_note_welcome(struct conn *conn);
 /* 'conn' is about to be closed for that reason: a line in the log, and its address is held to account. */
 void conn_note_refused(struct conn *conn, enum conn_refusal kind, const char *why);
 

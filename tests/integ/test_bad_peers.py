@@ -66,6 +66,15 @@ def test_each_is_refused_and_told_once(group, peers):
     assert (after["leader"], after["term"]) == (before["leader"], before["term"])
 
 
+def test_who_comes_again_for_the_same_reason_is_told_once(group, peers):
+    """An old member of another group, or one with a certificate that ran out, knocks until somebody stops it."""
+    place = group.managers[0]
+    for name in ("another group", "expired"):
+        ports = [peers.run(name, place.address).port for _ in range(3)]
+        told = lines_of(place, rf"event=conn\.refused .*127\.0\.0\.1:({'|'.join(map(str, ports))})\"")
+        assert len(told) == 1 and f":{ports[0]}" in told[0], f"{name}: {told}"
+
+
 def test_commits_go_on_among_bad_peers(group, peers):
     leader = group.leader()
     talk = Talk.unix(leader.socket)
