@@ -493,6 +493,21 @@ static void an_unseen_request_is_judged_by_its_age(void **arg)
     assert_int_equal(note(x, 2, 2, 2), FSM_OK);
 }
 
+/* Its age matters only for what the window does not hold: a repeat that comes late is a repeat. */
+static void a_request_in_the_window_never_expires(void **arg)
+{
+    struct fixture *x = *arg;
+
+    fill_the_window(x);
+    assert_int_equal(note(x, 2, 1, 1), FSM_OK); /* From here on index 1 is before the floor. */
+    assert_int_equal(x->state->dedup_floor, 2);
+    assert_false(fsm_dedup_is_expired(x->state, (struct fsm_request_id){2, 1, 1}));
+    assert_true(fsm_dedup_is_expired(x->state, (struct fsm_request_id){2, 2, 1}));
+    assert_false(fsm_dedup_is_expired(x->state, (struct fsm_request_id){2, 2, 2}));
+    assert_int_equal(note(x, 2, 1, 1), FSM_OK);
+    assert_true(x->result.repeated);
+}
+
 static void a_request_from_the_future_is_refused(void **arg)
 {
     struct fixture *x = *arg;
@@ -548,6 +563,7 @@ int main(void)
         FSM_TEST(a_repeated_refusal_stays_one),
         FSM_TEST(ids_differ_by_client_and_number),
         FSM_TEST(what_left_the_window_is_expired),
+        FSM_TEST(a_request_in_the_window_never_expires),
         FSM_TEST(an_unseen_request_is_judged_by_its_age),
         FSM_TEST(a_request_from_the_future_is_refused),
         FSM_TEST(a_command_without_id_is_refused),
