@@ -216,6 +216,17 @@ void peers_push(struct peers *peers, const struct fsm_cluster *cluster, const st
 /* The body of PEERS_FRAME_DIGEST: who, index, digest. */
 enum { DIGEST_BODY_SIZE = 16 + PROTO_DIGEST_SIZE };
 
+bool peers_digest_decode(const uint8_t *body, size_t size, uint64_t *id, struct agreement_digest *out)
+{
+    uint64_t head[2];
+    if (size != DIGEST_BODY_SIZE) return false;
+    memcpy(head, body, sizeof head);
+    memcpy(out->digest, body + sizeof head, PROTO_DIGEST_SIZE);
+    *id = le64toh(head[0]);
+    out->index = le64toh(head[1]);
+    return true;
+}
+
 bool peers_tell_digest(struct peers *peers, const struct agreement_digest *digest)
 {
     uint8_t body[DIGEST_BODY_SIZE];
@@ -264,16 +275,13 @@ unsigned peers_hellos(const struct peers *peers, struct hello *out, unsigned max
 static void in_digest(struct peers *p, struct stream *stream, const struct frame_header *header, const uint8_t *body)
 {
     struct agreement_digest digest;
-    uint64_t head[2];
-    if (header->body_size != DIGEST_BODY_SIZE) {
+    uint64_t id;
+    if (!peers_digest_decode(body, header->body_size, &id, &digest)) {
         log_limited(LOG_LEVEL_WARN, "peers.bad", "text=\"a manager sent a digest of %u bytes\"", header->body_size);
         stream_close(stream);
         return;
     }
-    memcpy(head, body, sizeof head);
-    memcpy(digest.digest, body + sizeof head, PROTO_DIGEST_SIZE);
-    digest.index = le64toh(head[1]);
-    if (is_sender(p, stream, le64toh(head[0]))) p->hooks.digest(p->hooks.arg, le64toh(head[0]), &digest);
+    if (is_sender(p, stream, id)) p->hooks.digest(p->hooks.arg, id, &digest);
 }
 
 static void in_frame(void *arg, struct stream *stream, const struct frame_header *header, const uint8_t *body)

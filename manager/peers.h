@@ -45,6 +45,8 @@ void peers_run(struct peers *peers, const struct raft_node_status *status);
 void peers_push(struct peers *peers, const struct fsm_cluster *cluster, const struct view_manager *mine);
 /* Tells the leader the digest of this manager's state. False: nothing was sent. */
 bool peers_tell_digest(struct peers *peers, const struct agreement_digest *digest);
+/* The body of a PEERS_FRAME_DIGEST of 'size' bytes. False: it is none, and nothing is filled in. */
+bool peers_digest_decode(const uint8_t *body, size_t size, uint64_t *id, struct agreement_digest *out);
 /* What the managers that are connected now said of themselves; at most 'max'. Returns how many. Only a leader has
  * any. */
 unsigned peers_hellos(const struct peers *peers, struct hello *out, unsigned max);

@@ -121,6 +121,20 @@ static bool parse_line(char *line, struct storage_identity *out)
     return false;
 }
 
+/* Each key but "member" stands there once: of two values nobody could say which one holds. */
+static bool is_repeated(const char *line, unsigned *seen)
+{
+    static const char *const keys[] = {"group_name", "group_id",   "id",     "address",
+                                       "generation", "recovering", "joining"};
+    for (unsigned i = 0; i < ARRAY_LEN(keys); i++) {
+        if (line_value(line, keys[i]) == NULL) continue;
+        bool repeated = (*seen & 1u << i) != 0;
+        *seen |= 1u << i;
+        return repeated;
+    }
+    return false;
+}
+
 /* The file: "regent-node 1", key lines, and as its last line "crc XXXXXXXX" over all before it. */
 static bool identity_parse(char *data, size_t size, struct storage_identity *out)
 {
@@ -133,10 +147,11 @@ static bool identity_parse(char *data, size_t size, struct storage_identity *out
     if (crc != crc32(0, (const Bytef *)data, (uInt)(crc_line + 1 - data))) return false;
     *crc_line = '\0';
     char *rest = NULL;
+    unsigned seen = 0;
     char *line = strtok_r(data, "\n", &rest);
     if (line == NULL || strcmp(line, "regent-node 1") != 0) return false;
     while ((line = strtok_r(NULL, "\n", &rest)) != NULL) {
-        if (!parse_line(line, out)) return false;
+        if (is_repeated(line, &seen) || !parse_line(line, out)) return false;
     }
     return out->id != 0 && out->group_id != 0 && out->address[0] != '\0';
 }

@@ -8,6 +8,17 @@
  * and nothing else has to be written: fuzz.mk finds the file, tests/fuzz/run makes and shrinks the corpus in
  * tests/fuzz/corpus/NAME, and tests/unit/test_fuzz_corpus.c runs that corpus, cut and bent, with every `make test`.
  *
+ * Who reads bytes from outside, and the target that feeds it:
+ *
+ *     TLS, certificates       lib/tls_identity: certificate (records and ASN.1 themselves are OpenSSL's)
+ *     frames, preambles       lib/frame: frame; manager/peers, of a manager: peer_frames, hello, observation
+ *     Raft                    raft/transport: handshake; raft/wire: wire
+ *     clients                 proto/client: client_request, client_answer; lib/token: token
+ *     the log                 proto/command: command, command_text; fsm: apply; proto/snapshot: snapshot
+ *     a data directory        raft/log_*: log_files; raft/storage, raft/seal: node_files
+ *     files of operators      manager/config*: config, cluster_file; mysql/endpoint: option_file
+ *     servers                 mysql/gtid*: gtid_pos, gtid_set; mysql/probe: probe
+ *
  * With libFuzzer (REGENT_LIBFUZZER) a target is a program of its own; else all are linked into one and list
  * themselves. */
 #ifndef REGENT_TESTS_FUZZ_H
