@@ -45,11 +45,9 @@ static struct raft_entry *pack_entries(const struct raft_entry *from, unsigned n
 
 static struct raft_word *word_new(struct backend *b, const struct raft_message *message)
 {
-    struct raft_word *w = calloc(1, sizeof *w);
+    struct raft_word *w = malloc(sizeof *w);
     MUST(w);
-    w->head.blob = (struct sim_blob){1, word_free};
-    w->head.word = WORD_RAFT;
-    w->message = *message;
+    *w = (struct raft_word){.head = {{1, word_free}, WORD_RAFT}, .message = *message};
     w->message.server_address = NULL;
     w->from = b->manager->id;
     (void)TEXT_COPY(w->address, b->manager->address);

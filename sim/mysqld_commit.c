@@ -228,10 +228,9 @@ void commit_begin(struct mysqld *m, struct session *s, const struct mysqld_trx *
 
 void commit_begin_applied(struct mysqld *m, const struct mysqld_trx *t)
 {
-    struct committer *c = calloc(1, sizeof(*c));
+    struct committer *c = malloc(sizeof(*c));
     MUST(c);
-    c->is_applier = true;
-    c->t = *t;
+    *c = (struct committer){.is_applier = true, .t = *t};
     c->t.flags = F_APPLIED;
     begin(m, c);
 }

@@ -102,7 +102,7 @@ static void put_on_wire(struct net *net, struct datagram *d)
 
 static void send_one(struct net *net, sim_node from, sim_node to, unsigned channel, struct sim_blob *blob)
 {
-    struct datagram *d = calloc(1, sizeof *d);
+    struct datagram *d = malloc(sizeof *d);
     MUST(d);
     *d = (struct datagram){.net = net, .from = from, .to = to, .channel = channel, .blob = blob};
     put_on_wire(net, d);

@@ -49,7 +49,10 @@ struct wire_query *wire_query_new(const char *sql)
 
 struct wire_reply *wire_reply_new(void)
 {
-    struct wire_reply *reply = message_new(sizeof *reply, WIRE_REPLY);
-    reply->head.blob.free = free_reply;
+    struct wire_reply *reply = malloc(sizeof *reply);
+    MUST(reply);
+    reply->head = (struct wire_head){{1, free_reply}, WIRE_REPLY};
+    reply->arena = (struct arena){0};
+    memset(&reply->result, 0, offsetof(struct db_result, sets)); /* Those behind sets_n are not looked at. */
     return reply;
 }
