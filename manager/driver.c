@@ -1,11 +1,13 @@
 /* Leader driver. See driver.h. */
 #include "manager/driver.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum {
     DRIVER_ROUND_MS = 250,       /* A cluster is looked at no less often. */
+    DRIVER_REFUSED_MS = 20,      /* Before a proposal that was refused is made again. */
     DRIVER_LAG_MAX_MS = 1000,    /* DESIGN §4.5. */
     DRIVER_VERDICT_HOLD_MS = 1000,  /* A verdict without a plan is told when it has held for so long, */
     DRIVER_VERDICT_PAUSE_MS = 5000, /* and no more often than this. */
@@ -78,11 +80,14 @@ struct fsm_request_id driver_request_id(struct driver *driver)
 static void proposed(void *arg, int status, const struct fsm_result *result)
 {
     struct driver_cluster *dc = arg;
-    (void)status; /* Known or not: the state is read again, and the planner decides anew. */
-    (void)result;
+    const struct ports *ports = dc->owner->ports;
+    struct mono now = ports->clock.now(ports->ctx);
+    bool is_refused = status != 0 && status != -EIO; /* As on a full disk: asked at once, it is refused at once. */
+    (void)result; /* Known or not: the state is read again, and the planner decides anew. */
     dc->proposing = false;
-    dc->owner->poked[dc->cluster] = true;
-    dc->owner->ports->clock.wake_at(dc->owner->ports->ctx, dc->owner->ports->clock.now(dc->owner->ports->ctx));
+    if (is_refused) dc->due_at = mono_add_ms(now, DRIVER_REFUSED_MS);
+    else dc->owner->poked[dc->cluster] = true;
+    ports->clock.wake_at(ports->ctx, is_refused ? dc->due_at : now);
 }
 
 static void propose(struct driver *d, struct driver_cluster *dc, struct fsm_command *command)
@@ -90,7 +95,7 @@ static void propose(struct driver *d, struct driver_cluster *dc, struct fsm_comm
     command->id = driver_request_id(d);
     command->time = d->ports->clock.wall(d->ports->ctx);
     dc->proposing = d->ports->consensus.propose(d->ports->ctx, command, proposed, dc) == 0;
-    if (!dc->proposing) dc->due_at = mono_add_ms(d->ports->clock.now(d->ports->ctx), 20);
+    if (!dc->proposing) dc->due_at = mono_add_ms(d->ports->clock.now(d->ports->ctx), DRIVER_REFUSED_MS);
 }
 
 /* Tells a verdict that calls for no plan, so that `events` shows why nothing was done. */

@@ -175,6 +175,23 @@ static void nothing_else_happens_while_a_proposal_is_in_flight(void **state)
     assert_true(f->proposal.id.seq > seq);
 }
 
+/* A leader with a full disk would do nothing else. */
+static void a_refused_proposal_is_not_repeated_at_once(void **state)
+{
+    (void)state;
+    round_of(1);
+    tell_death();
+    round_of(1);
+    assert_int_equal(f->proposals_n, 1);
+    f->proposal_open = false;
+    f->proposal_done(f->proposal_arg, -ENOSPC, &(struct fsm_result){0});
+    for (int i = 0; i < 15; i++) round_of(1);
+    assert_int_equal(f->proposals_n, 1);
+    tell_death();
+    for (int i = 0; i < 10; i++) round_of(1);
+    assert_int_equal(f->proposals_n, 2);
+}
+
 static void one_manager_alone_moves_nothing(void **state)
 {
     (void)state;
@@ -327,6 +344,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(a_majority_that_saw_the_death_begins_a_failover),
         T(nothing_else_happens_while_a_proposal_is_in_flight),
+        T(a_refused_proposal_is_not_repeated_at_once),
         T(one_manager_alone_moves_nothing),
         T(a_follower_of_raft_does_nothing),
         T(a_round_after_a_pause_does_not_act),
