@@ -92,7 +92,7 @@ enum system parse_system(const struct parser *x, const char *name)
         "rpl_semi_sync_master_enabled", "rpl_semi_sync_slave_enabled", "rpl_semi_sync_master_timeout",
         "rpl_semi_sync_master_wait_point", "rpl_semi_sync_master_wait_no_slave",
         "rpl_semi_sync_slave_kill_conn_timeout", "slave_net_timeout", "sql_log_bin", "lock_wait_timeout",
-        "wait_timeout"};
+        "wait_timeout", "max_connections"};
     static const char *const ignored[] = {"sql_mode", "time_zone", "autocommit", "innodb_lock_wait_timeout"};
     for (unsigned i = 0; i < SYSTEM_IGNORED; i++)
         if (strcasecmp(names[i], name) == 0) return (enum system)i;

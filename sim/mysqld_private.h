@@ -14,7 +14,7 @@
 #include "sim/wire.h"
 
 enum {
-    SESSIONS_MAX = 1024,     /* Of one server. */
+    USER_LOCKS_MAX = 4, SESSIONS_MAX = 1024,     /* Of one server. */
     QUEUED_MAX = 16,
     POS_TEXT_SIZE = MYSQLD_DOMAINS_MAX * 48,
     HOST_SIZE = 64,
@@ -179,6 +179,7 @@ struct session {
     sim_event wake;
     bool timed_out;
     int64_t waited_us; /* When the present wait for a lock began. */
+    unsigned wait_lock; /* WAIT_LOCK: which one. */
     struct sim_blob *queued[QUEUED_MAX]; /* Requests that wait behind the one that runs. */
     unsigned queued_n;
     struct dump *dump;
@@ -204,9 +205,10 @@ void session_wake(struct session *s);
 void session_answer(struct session *s);
 void session_kill(struct session *s, enum kill kill);
 struct session *session_find(struct mysqld *m, uint64_t id);
-/* WAIT_LOCK: the user lock. */
-bool lock_take(struct session *s);
-void lock_release(struct mysqld *m, struct session *s);
+/* WAIT_LOCK: user locks, by name. Taken: true when the session holds it. Who waits for one that is free is woken. */
+bool lock_take(struct session *s, const char *name);
+void lock_release(struct session *s, const char *name);
+const struct session *lock_owner(struct mysqld *m, const char *name); /* NULL: it is free. */
 /* A session that runs no statement and whose peer is gone ends. */
 void session_end(struct session *s);
 /* Runs until the frame ends (answered), or waits. */
@@ -387,7 +389,8 @@ struct mysqld {
     uint64_t next_session_id, next_serial;
     struct session *sessions; /* Newest first. */
     unsigned sessions_n;
-    struct session *lock_owner, *read_only_waiter;
+    struct { char name[32]; struct session *owner; } locks[USER_LOCKS_MAX];
+    struct session *read_only_waiter;
     struct commits commits;
     struct dump *dumps;
     unsigned write_waiters_n;

@@ -257,15 +257,23 @@ static struct value current_user(struct session *s)
     return concatenated(s, v, 2);
 }
 
-static struct value used_lock(const struct session *s)
+static struct value used_lock(const struct session *s, const char *name)
 {
-    return s->m->lock_owner ? number((int64_t)s->m->lock_owner->id) : (struct value){0};
+    const struct session *owner = lock_owner(s->m, name);
+    return owner ? number((int64_t)owner->id) : (struct value){0};
+}
+
+static struct value give_lock(struct session *s, const char *name)
+{
+    const struct session *owner = lock_owner(s->m, name);
+    lock_release(s, name);
+    return owner ? number(owner == s) : (struct value){0};
 }
 
 static enum outcome get_lock(struct session *s, const struct value *v, unsigned n)
 {
     struct frame *f = &s->frame;
-    bool is_taken = lock_take(s);
+    bool is_taken = lock_take(s, v[0].text);
     int64_t timeout_s = n > 1 ? v[1].number : 0;
     if (!is_taken && timeout_s > 0 && !s->timed_out) {
         if (f->stage++ > 0) return WAITS; /* Woken, and another was first: the time-out goes on. */
@@ -305,12 +313,9 @@ static enum outcome perform_call(struct session *s, enum call call, unsigned n)
     case CALL_NOW: result = number(sim_wall(s->m->sim, s->m->node).us / SIM_S); break;
     case CALL_NOW_MICRO: result = (struct value){VALUE_NUMBER, 6, sim_wall(s->m->sim, s->m->node).us, NULL}; break;
     case CALL_CONNECTION_ID: result = number((int64_t)s->id); break;
-    case CALL_IS_USED_LOCK: result = used_lock(s); break;
+    case CALL_IS_USED_LOCK: result = used_lock(s, v[0].text); break;
     case CALL_GET_LOCK: return get_lock(s, v, n);
-    case CALL_RELEASE_LOCK:
-        result = s->m->lock_owner ? number(s->m->lock_owner == s) : (struct value){0};
-        lock_release(s->m, s);
-        break;
+    case CALL_RELEASE_LOCK: result = give_lock(s, v[0].text); break;
     case CALL_IFNULL: result = v[0].kind == VALUE_NULL ? v[1] : v[0]; break;
     case CALL_GREATEST: result = greatest(v); break;
     case CALL_VERSION: result = text_value(s->m->now.version); break;
@@ -462,6 +467,7 @@ static enum outcome set_global(struct session *s, enum system name)
     case SYSTEM_KILL_CONN: m->kill_conn_timeout_s = (uint32_t)v.number; break;
     case SYSTEM_NET_TIMEOUT: m->now.slave_net_timeout_s = (uint32_t)v.number; break;
     case SYSTEM_STRICT: m->gtid_strict = value_is_true(&v); break;
+    case SYSTEM_MAX_CONNECTIONS: m->now.max_connections = (unsigned)v.number; break;
     case SYSTEM_SLAVE_POS: {
         unsigned code = set_slave_pos(m, &v);
         if (code != 0) return fail(s, code, "gtid_slave_pos cannot be set");

@@ -45,6 +45,7 @@ struct value system_value(struct session *s, enum system name)
     case SYSTEM_WAIT_NO_SLAVE: return boolean(m->wait_no_slave);
     case SYSTEM_KILL_CONN: return number(m->kill_conn_timeout_s);
     case SYSTEM_NET_TIMEOUT: return number(m->now.slave_net_timeout_s);
+    case SYSTEM_MAX_CONNECTIONS: return number(m->now.max_connections);
     case SYSTEM_SQL_LOG_BIN: return boolean(s->log_bin);
     case SYSTEM_LOCK_WAIT: return number(s->lock_wait_s);
     case SYSTEM_WAIT_TIMEOUT: return number(s->wait_timeout_s);

@@ -28,18 +28,65 @@ static void session_free(struct session *s)
     free(s);
 }
 
+/* --- user locks -------------------------------------------------------------------------------------------------- */
+
+static unsigned lock_find(struct mysqld *m, const char *name)
+{
+    for (unsigned i = 0; i < USER_LOCKS_MAX; i++) {
+        if (m->locks[i].name[0] == '\0') MUST(TEXT_COPY(m->locks[i].name, name));
+        if (text_equal(m->locks[i].name, name)) return i;
+    }
+    not_understood("more user locks than the model has", name, "");
+}
+
+bool lock_take(struct session *s, const char *name)
+{
+    unsigned i = lock_find(s->m, name);
+    s->wait_lock = i;
+    if (!s->m->locks[i].owner) s->m->locks[i].owner = s;
+    return s->m->locks[i].owner == s;
+}
+
+const struct session *lock_owner(struct mysqld *m, const char *name)
+{
+    return m->locks[lock_find(m, name)].owner;
+}
+
+static void lock_release_at(struct session *s, unsigned i)
+{
+    struct session *oldest = NULL;
+    if (s->m->locks[i].owner != s) return;
+    s->m->locks[i].owner = NULL;
+    for (struct session *other = s->m->sessions; other; other = other->next)
+        if (other != s && other->wait == WAIT_LOCK && other->wait_lock == i) oldest = other;
+    if (oldest) session_wake(oldest);
+}
+
+void lock_release(struct session *s, const char *name)
+{
+    lock_release_at(s, lock_find(s->m, name));
+}
+
+static void locks_release(struct session *s)
+{
+    for (unsigned i = 0; i < USER_LOCKS_MAX; i++) lock_release_at(s, i);
+}
+
+/* --- the end ----------------------------------------------------------------------------------------------------- */
+
 void session_end(struct session *s)
 {
     if (s->stream) sim_stream_close(s->stream);
     s->stream = NULL;
-    lock_release(s->m, s);
+    locks_release(s);
     session_free(s);
 }
 
 void sessions_free(struct mysqld *m)
 {
     while (m->sessions) session_free(m->sessions); /* Their streams died with the process. */
-    m->lock_owner = m->read_only_waiter = NULL;
+    for (unsigned i = 0; i < USER_LOCKS_MAX; i++) m->locks[i].owner = NULL;
+    m->read_only_waiter = NULL;
 }
 
 struct session *session_find(struct mysqld *m, uint64_t id)
@@ -73,24 +120,6 @@ void session_kill(struct session *s, enum kill kill)
     }
     if (s->wait == WAIT_COMMIT) commit_look_soon(m);
     if (s->wait == WAIT_LOCK || s->wait == WAIT_READ_ONLY || s->wait == WAIT_WRITE) session_wake(s);
-}
-
-/* --- the user lock ---------------------------------------------------------------------------------------------- */
-
-bool lock_take(struct session *s)
-{
-    if (!s->m->lock_owner) s->m->lock_owner = s;
-    return s->m->lock_owner == s;
-}
-
-void lock_release(struct mysqld *m, struct session *s)
-{
-    struct session *oldest = NULL;
-    if (m->lock_owner != s) return;
-    m->lock_owner = NULL;
-    for (struct session *other = m->sessions; other; other = other->next)
-        if (other != s && other->wait == WAIT_LOCK) oldest = other;
-    if (oldest) session_wake(oldest);
 }
 
 /* --- requests --------------------------------------------------------------------------------------------------- */
@@ -202,7 +231,9 @@ static unsigned login_error(const struct session *s, const struct wire_login *lo
     const struct mysqld *m = s->m;
     bool is_refused = m->refused_user[0] == '\0' || text_equal(m->refused_user, login->user);
     if (m->refuse_code != 0 && is_refused) return m->refuse_code;
-    unsigned room = m->now.max_connections + (account_of(login->user) == ACCOUNT_ROOT ? 1 : 0);
+    enum account account = account_of(login->user);
+    bool is_admin = account == ACCOUNT_ROOT || account == ACCOUNT_CONTROL; /* CONNECTION ADMIN */
+    unsigned room = m->now.max_connections + (is_admin ? 1 : 0);
     if (m->sessions_n > room) return 1040;
     if (!text_equal(login->password, WIRE_PASSWORD)) return 1045;
     return 0;
