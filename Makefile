@@ -120,7 +120,7 @@ test-full: deps
 	@$(MAKE) --no-print-directory -j2 B=build CC=gcc build tools unit_bins
 	@$(MAKE) --no-print-directory -j2 SAN=1 B=build/clang CC=clang build tools unit_bins
 	@$(MAKE) --no-print-directory -j2 SAN=1 B=build/asan CC=gcc build tools unit_bins
-	@tests/run --build build unit
+	@STORM_ROUNDS=30 tests/run --build build unit
 	@tests/run --build build/clang unit
 	@tests/run --build build/asan
 	@$(MAKE) --no-print-directory sim-compilers

@@ -17,6 +17,10 @@ struct seat {
     enum port_session session;
     bool waiting;      /* A statement is outstanding. */
     bool send;         /* run->sql is to be sent in this round. */
+    bool send_aside;   /* Likewise, in the second session. */
+    bool aside_open;   /* The second session was used by this run: it is dropped at its end. */
+    bool aside_waits;  /* A statement is outstanding there, of this run or of one before. */
+    bool aside_ours;   /* It is of this run: its failure is told to it. */
     bool cancelled;    /* The outstanding statement's answer is to be dropped. */
     unsigned sent_n;   /* Statements of this run. */
     struct mono began_at, wake_at, ended_at;
@@ -103,8 +107,15 @@ static void seat_free_run(struct seat *s)
 
 /* --- ending ---------------------------------------------------------------------------------------------------- */
 
+static void seat_drop_aside(struct seat *s)
+{
+    if (s->aside_open) s->owner->ports->servers.drop(s->owner->ports->ctx, s->cluster, s->server, PORT_REIGN);
+    s->aside_open = s->aside_ours = s->send_aside = false;
+}
+
 static void seat_end(struct seat *s, const struct verb_outcome *outcome)
 {
+    seat_drop_aside(s);
     uint32_t attempts = s->outcome->attempts;
     *s->outcome = *outcome;
     s->outcome->kind = s->last.kind;
@@ -136,6 +147,7 @@ static void seat_drop_session(struct seat *s)
 
 static void seat_cancel(struct seat *s)
 {
+    seat_drop_aside(s);
     seat_drop_session(s);
     seat_free_run(s);
     s->send = false;
@@ -158,6 +170,7 @@ static void seat_advance(struct seat *s, const struct db_result *result)
     enum verb_next next = verb_next(s->run, result);
     if (s->session == PORT_CONTROL) s->lock_token = s->run->locked ? s->last.token : 0;
     s->send = next == VERB_SEND;
+    s->send_aside = next == VERB_SEND_ASIDE;
     if (next == VERB_END) {
         MUST(s->run->outcome.state != VERB_STATE_RUNNING && s->run->outcome.state != VERB_STATE_IDLE);
         seat_end(s, &s->run->outcome);
@@ -271,14 +284,49 @@ static void seat_send(struct seat *s, struct mono now)
     s->wake_at = MONO_NEVER;
 }
 
+static void answered_aside(void *arg, const struct db_result *result)
+{
+    struct seat *s = arg;
+    if (s->aside_ours && s->run && result->status != DB_OK) {
+        s->run->aside_code = result->code;
+        TEXT_COPY(s->run->aside_error, result->error);
+    }
+    s->aside_waits = s->aside_ours = false;
+    wake_now(s->owner);
+}
+
+/* The verb goes on without waiting for the answer. */
+static void seat_send_aside(struct seat *s, struct mono now)
+{
+    const struct ports *p = s->owner->ports;
+    int64_t left = left_ms(s, now);
+    struct port_request request = {s->cluster, s->server, PORT_REIGN, s->run->sql, (uint32_t)(left > 1 ? left : 1),
+                                   answered_aside, s};
+    seat_drop_aside(s);
+    int rc = s->aside_waits ? -EBUSY : p->servers.query(p->ctx, &request);
+    if (rc == -EBUSY && left > 0) { /* The one before still ends. */
+        s->send_aside = true;
+        s->wake_at = mono_add_ms(now, 5);
+        return;
+    }
+    if (rc != 0) {
+        seat_fail(s, VERB_STATE_FAILED, "the second session cannot be had: see the log of this manager");
+        return;
+    }
+    s->aside_open = s->aside_waits = s->aside_ours = true;
+    s->wake_at = MONO_NEVER;
+    seat_advance(s, NULL);
+}
+
 static void seat_run(struct seat *s, struct mono now)
 {
     if (!s->run || s->waiting) return;
     bool due = !mono_is_set(s->wake_at) || !mono_before(now, s->wake_at);
-    if (due && !s->send) {
+    if (due && !s->send && !s->send_aside) {
         s->wake_at = MONO_NEVER;
         seat_advance(s, NULL);
     }
+    if (s->run && s->send_aside && due) seat_send_aside(s, now);
     if (s->run && s->send && due) seat_send(s, now);
     if (mono_is_set(s->wake_at)) s->owner->ports->clock.wake_at(s->owner->ports->ctx, s->wake_at);
 }

@@ -18,6 +18,9 @@ enum { VERB_SQL_SIZE = 8192 };
 
 enum verb_next {
     VERB_SEND,      /* Send run->sql, come back with its result. */
+    VERB_SEND_ASIDE, /* Send run->sql in a second session of the same account and come back at once without a result:
+                        its effect is looked for on the server. One that still runs there is dropped first. When it
+                        fails, code and text go to run->aside_code and run->aside_error. */
     VERB_WAIT,      /* Come back in run->wait_ms without a result; then it sends again (polling with a deadline). */
     VERB_END,       /* run->outcome is complete: DONE or FAILED. */
 };
@@ -36,10 +39,12 @@ struct verb_run {
     char clock[24];        /* The server's clock (Unix seconds) at the last read; with clock_left_ms: the deadline. */
     uint32_t clock_left_ms;
     uint64_t stored_term;  /* Beside the stored token at the last read. */
-    uint64_t mark[2];      /* Numbers that a script keeps between its steps. */
+    uint64_t mark[4];      /* Numbers that a script keeps between its steps. */
     uint32_t wait_ms;
     char sql[VERB_SQL_SIZE];
     bool secret; /* sql holds a password: never log it. */
+    uint32_t aside_code;             /* In: the server's number, 0 when there is none; and */
+    char aside_error[FSM_TEXT_SIZE]; /* why the statement that was sent aside failed; "": it did not, yet. */
     struct verb_outcome outcome;
 };
 

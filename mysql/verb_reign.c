@@ -1,17 +1,14 @@
-/* Verbs that end in a new open master: PROMOTE, ATTACHED, REIGN_ROW, OPEN, CLEAR; and CLOSE, which shuts one. PURE.
+/* Verbs that end in a new open master: PROMOTE, ATTACHED, REIGN_ROW, OPEN, CLEAR. PURE.
  *
  * Order (A5, S1): semi-sync source on while still read-only, an acker attached, the reign row acknowledged, then open.
  * Failure modes: everything before OPEN may be repeated or left as it is, the server stays read-only; REIGN_ROW may
- * wait for an ack for ever and has a session of its own for that reason; CLOSE meets commits that wait for an ack and
- * ends their sessions first, since read_only hangs behind them (hazards.md A11, B6). */
+ * wait for an ack for ever and has a session of its own for that reason. */
 #include "lib/base/mutant.h"
 #include "mysql/verb_script.h"
 
-enum { STAGE_DID = 1u << 0, STAGE_SECOND = 1u << 1 };
+enum { STAGE_DID = 1u << 0 };
 
-enum { MARK_NO_TX = 0, MARK_STARTED = 1, MARK_LAST_ID = 0 };
-
-enum { SETTLE_MS = 20 };
+enum { MARK_NO_TX = 0, MARK_STARTED = 1 };
 
 #define TIMEOUT_MAX_MS 4294967295u /* 49 days: the greatest that all versions take. */
 #define TIMEOUT_MAX "4294967295"
@@ -211,102 +208,4 @@ enum verb_next script_clear(struct script *s)
         script_on_channel(s, &s->flavour->reset_replica, facts->channels[c].name);
     }
     return script_send(s);
-}
-
-/* --- CLOSE --- */
-
-/* Sessions of clients. Dump threads stay: they end with their receivers, and write nothing. */
-static const char client_sessions[] = "USER NOT IN ('system user', 'event_scheduler') AND COMMAND NOT IN"
-                                      " ('Binlog Dump', 'Daemon', 'Slave_IO', 'Slave_SQL', 'Slave_worker')";
-
-/* Whoever waits for an ack leads a commit group and holds up the others of it, and all groups behind. A killed leader
- * releases its group, and those of it that are not killed yet are told OK though no acker has their writes
- * (sim/FACTS.md SS-6). So it goes last, in the same scan: each moment more would let more of the clients that were
- * killed come back and join a killed leader's group. */
-static void kill_clients(struct script *s, const char *where)
-{
-    char ordered[FSM_TEXT_SIZE * 2];
-    struct text text = TEXT_ON(ordered);
-
-    text_addf(&text, "%s ORDER BY IFNULL(STATE, '') = 'Waiting for semi-sync ACK from slave'", where);
-    MUST(!text.cut);
-    script_guard(s);
-    script_kill(s, ordered);
-}
-
-static void add_kill_up_to(struct script *s, uint64_t last_id)
-{
-    char where[FSM_TEXT_SIZE];
-    struct text text = TEXT_ON(where);
-
-    text_add(&text, client_sessions);
-    if (last_id != 0) text_addf(&text, " AND ID <= %llu", (unsigned long long)last_id);
-    MUST(!text.cut);
-    kill_clients(s, where);
-    text_addf(&s->sql,
-              "SELECT @@GLOBAL.read_only AS closed, (SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE ID <>"
-              " CONNECTION_ID() AND %s) AS sessions_left, (SELECT MAX(ID) FROM information_schema.PROCESSLIST) AS"
-              " last_id;\n",
-              where);
-}
-
-/* The commits that wait end, are committed locally, and release what read_only waits for. New ones queue behind the
- * pending read_only; one that slipped in between makes it time out, and the next round ends that one. */
-static enum verb_next close_server(struct script *s)
-{
-    script_block(s);
-    text_add(&s->sql, "DECLARE missing TEXT;\nDECLARE CONTINUE HANDLER FOR 1094, 1205 BEGIN END;\n");
-    script_need(&s->sql, "SELECT 'PROCESS' AS p UNION SELECT 'CONNECTION ADMIN'");
-    text_add(&s->sql, "SET SESSION lock_wait_timeout = 1;\n");
-    kill_clients(s, client_sessions);
-    script_set_global(s, "read_only", "1");
-    return script_send(s);
-}
-
-static enum verb_next end_sessions(struct script *s)
-{
-    script_block(s);
-    text_add(&s->sql, "DECLARE missing TEXT;\nDECLARE CONTINUE HANDLER FOR 1094 BEGIN END;\n");
-    script_need(&s->sql, "SELECT 'PROCESS' AS p UNION SELECT 'CONNECTION ADMIN'");
-    add_kill_up_to(s, s->run->mark[MARK_LAST_ID]);
-    return script_send(s);
-}
-
-/* The set that add_kill_up_to() made; -1 when this answer has none. */
-static int find_close_set(const struct db_result *result)
-{
-    for (unsigned set = 0; set < result->sets_n; set++) {
-        if (db_cell(result, set, 0, "sessions_left") != NULL) return (int)set;
-    }
-    return -1;
-}
-
-/* When read_only gives up, all that queued behind it begin to commit. Until one of them waits for its ack, the leader
- * of their group cannot be told from the others; so the next round lets them get that far. */
-static enum verb_next close_or_settle(struct script *s)
-{
-    struct verb_run *run = s->run;
-
-    if (run->left_ms == 0) return script_poll(s, "read_only");
-    if (script_once(s, STAGE_DID)) return close_server(s);
-    run->stage &= ~(unsigned)STAGE_DID;
-    enum verb_next next = script_poll(s, "read_only");
-    run->wait_ms = run->left_ms < SETTLE_MS ? run->left_ms : SETTLE_MS;
-    return next;
-}
-
-/* Sessions begun after read_only was seen on cannot write; the ones before it must end: session ids tell which. */
-enum verb_next script_close(struct script *s)
-{
-    struct verb_run *run = s->run;
-    int set = find_close_set(s->result);
-
-    if (!s->facts->read_only) return close_or_settle(s);
-    if (set < 0) return end_sessions(s);
-    if (run->mark[MARK_LAST_ID] == 0) {
-        if (db_cell_u64(s->result, (unsigned)set, 0, "closed", 0) != 1) return end_sessions(s);
-        run->mark[MARK_LAST_ID] = db_cell_u64(s->result, (unsigned)set, 0, "last_id", 0);
-    }
-    if (db_cell_u64(s->result, (unsigned)set, 0, "sessions_left", 1) == 0) return script_done(s);
-    return script_poll(s, "client sessions to end");
 }

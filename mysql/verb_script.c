@@ -19,7 +19,10 @@ void script_add_deadline(struct text *sql, const struct verb_run *run)
               run->clock_left_ms % 1000);
 }
 
-static void add_guard(struct script *s, bool is_taken, bool has_lock)
+static const char lock_control[] = "regent.control", lock_aside[] = "regent.close";
+
+/* 'lock': that this session must hold; NULL: none. */
+static void add_guard(struct script *s, bool is_taken, const char *lock)
 {
     const struct verb_run *run = s->run;
     unsigned long long token = run->verb.token, term = run->verb.term;
@@ -32,8 +35,8 @@ static void add_guard(struct script *s, bool is_taken, bool has_lock)
     text_addf(&s->sql, " THEN %d WHEN ", GUARD_IDENTITY);
     script_add_deadline(&s->sql, run);
     text_addf(&s->sql, " THEN %d", GUARD_LATE);
-    if (has_lock) {
-        text_addf(&s->sql, " WHEN NOT (IS_USED_LOCK('regent.control') <=> CONNECTION_ID()) OR @@sql_log_bin THEN %d",
+    if (lock != NULL) {
+        text_addf(&s->sql, " WHEN NOT (IS_USED_LOCK('%s') <=> CONNECTION_ID()) OR @@sql_log_bin THEN %d", lock,
                   GUARD_NO_LOCK);
     }
     text_addf(&s->sql, " ELSE 0 END FROM regent.fence WHERE id = 1), %d);", GUARD_NOT_ENROLLED);
@@ -49,7 +52,12 @@ void script_guard(struct script *s)
 {
     bool has_lock = s->run->verb.kind != VERB_REIGN_ROW;
 
-    add_guard(s, true, has_lock);
+    add_guard(s, true, has_lock ? lock_control : NULL);
+}
+
+void script_guard_aside(struct script *s)
+{
+    add_guard(s, true, lock_aside);
 }
 
 enum verb_next script_send(struct script *s)
@@ -58,6 +66,15 @@ enum verb_next script_send(struct script *s)
     probe_write(s->run->flavour, &s->sql);
     if (s->sql.cut) return script_fail(s, "a statement of this verb does not fit: names or password too long");
     return VERB_SEND;
+}
+
+enum verb_next script_send_aside(struct script *s)
+{
+    text_add(&s->sql, "END;\n");
+    MUST(!s->sql.cut);
+    s->run->aside_code = 0;
+    s->run->aside_error[0] = '\0';
+    return VERB_SEND_ASIDE;
 }
 
 void script_on_channel(struct script *s, const struct flavour_statement *statement, const char *channel)
@@ -102,6 +119,8 @@ void script_take_lock(struct script *s)
 {
     script_kill(s, "USER = (SELECT USER FROM information_schema.PROCESSLIST WHERE ID = CONNECTION_ID())");
     script_signal_unless(&s->sql, "GET_LOCK('regent.control', 1) <=> 1", GUARD_LOCK_BUSY);
+    script_signal_unless(&s->sql, "GET_LOCK('regent.close', 1) <=> 1", GUARD_LOCK_BUSY);
+    text_add(&s->sql, "SET @released = RELEASE_LOCK('regent.close');\n");
 }
 
 void script_store(struct script *s)
@@ -118,9 +137,9 @@ void script_take_session(struct script *s)
     text_add(&s->sql, script_session_settings);
     script_block(s);
     text_add(&s->sql, "DECLARE CONTINUE HANDLER FOR 1094 BEGIN END;\n");
-    add_guard(s, false, false);
+    add_guard(s, false, NULL);
     script_take_lock(s);
-    add_guard(s, false, true);
+    add_guard(s, false, lock_control);
     script_store(s);
 }
 

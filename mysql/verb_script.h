@@ -46,6 +46,10 @@ script_fn script_enrol, script_revoke, script_apply, script_catch_up, script_pro
 void script_block(struct script *s);
 void script_guard(struct script *s);
 enum verb_next script_send(struct script *s);
+/* The same for the second session (VERB_SEND_ASIDE): its guard asks for the user lock regent.close instead, which it
+ * takes first; its request has no probe. */
+void script_guard_aside(struct script *s);
+enum verb_next script_send_aside(struct script *s);
 /* Guarded "<statement>'<channel>'<tail>;". */
 void script_on_channel(struct script *s, const struct flavour_statement *statement, const char *channel);
 /* Guarded "SET GLOBAL <variable> = <value>;". */
@@ -62,7 +66,8 @@ void script_kill(struct script *s, const char *where);
 void script_take_session(struct script *s);
 /* Inside a block: stores token, term and epoch of the verb. Behind a guard. */
 void script_store(struct script *s);
-/* Inside a block: ends the other sessions of the control account, takes the user lock. */
+/* Inside a block: ends the other sessions of the control account, takes the user lock; takes and gives back the one of
+ * the second session, so that this is gone, too. */
 void script_take_lock(struct script *s);
 /* The condition that is true when the deadline has passed on the server's clock. */
 void script_add_deadline(struct text *sql, const struct verb_run *run);

@@ -26,11 +26,11 @@ struct answer_server {
     const char *identity, *token, *epoch, *term;
     unsigned channels_n;
     struct answer_channel channels[ANSWER_CHANNELS_MAX];
-    const char *close_left, *close_last; /* Of CLOSE; NULL: no such set. */
+    const char *close_left, *close_last, *close_bars, *close_connections; /* Of CLOSE; NULL: no such set. */
     /* Room of answer_make(). */
     const char *status[ANSWER_STATUS_N * 3];
     const char *cells[ANSWER_CHANNELS_MAX * ANSWER_COLUMNS_N];
-    const char *variables[20], *fence[4], *close[3];
+    const char *variables[20], *fence[4], *close[5];
 };
 
 static const char *const answer_names_version[] = {"version"};
@@ -40,7 +40,7 @@ static const char *const answer_names_variables[] = {
     "source_enabled", "replica_enabled",   "source_timeout", "wait_point",      "wait_no_replica", "kill_conn_timeout"};
 static const char *const answer_names_status[] = {"status_name", "status_value", "at_s"};
 static const char *const answer_names_fence[] = {"fence_identity", "fence_token", "fence_epoch", "fence_term"};
-static const char *const answer_names_close[] = {"closed", "sessions_left", "last_id"};
+static const char *const answer_names_close[] = {"closed", "sessions_left", "last_id", "bars", "connections"};
 static const char *const answer_names_channels[ANSWER_COLUMNS_N] = {
     "Connection_name", "Master_Host", "Master_Port", "Master_Server_Id", "Master_Log_File", "Read_Master_Log_Pos",
     "Slave_IO_Running", "Slave_SQL_Running", "Last_IO_Errno", "Last_IO_Error",    "Last_SQL_Errno",  "Last_SQL_Error",
@@ -101,7 +101,9 @@ static void answer_make(struct answer_server *s, struct db_result *result)
         s->close[0] = s->read_only;
         s->close[1] = s->close_left;
         s->close[2] = s->close_last;
-        answer_add(result, answer_names_close, 3, s->close, 1);
+        s->close[3] = s->close_bars;
+        s->close[4] = s->close_connections;
+        answer_add(result, answer_names_close, 5, s->close, 1);
     }
     result->sets_n++; /* SET SESSION: no columns. */
     answer_add(result, answer_names_version, 1, &s->version, 1);

@@ -218,10 +218,19 @@ static void rig_source(struct verb *v, const struct rig_server *source)
     v->source_port = 3306;
 }
 
+/* As manager/execute.c does: nobody waits for its answer. */
+static void rig_send_aside(struct session *aside, struct rig_server *s, struct verb_run *run)
+{
+    session_end(aside);
+    if (session_begin(aside, s, WIRE_USER_CONTROL)) session_send(aside, run->sql);
+    else (void)TEXT_COPY(run->aside_error, "refused");
+}
+
 static struct verb_outcome rig_drive(struct session *c, struct rig_server *s, struct verb_run *run)
 {
     int64_t began = sim_now_us(rig.sim), end = began + (int64_t)run->verb.deadline_ms * SIM_MS;
     struct db_result result, *given = NULL;
+    static struct session aside;
 
     rig.requests = 0;
     for (;;) {
@@ -234,6 +243,10 @@ static struct verb_outcome rig_drive(struct session *c, struct rig_server *s, st
             run_us((int64_t)run->wait_ms * SIM_MS);
             continue;
         }
+        if (next == VERB_SEND_ASIDE) {
+            rig_send_aside(&aside, s, run);
+            continue;
+        }
         rig.requests++;
         bool is_up = session_begin(c, s, WIRE_USER_CONTROL);
         bool is_new = c->is_new;
@@ -243,6 +256,7 @@ static struct verb_outcome rig_drive(struct session *c, struct rig_server *s, st
         result.connected = is_new;
         given = &result;
     }
+    session_end(&aside);
     rig.us = sim_now_us(rig.sim) - began;
     return run->outcome;
 }

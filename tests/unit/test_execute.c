@@ -280,6 +280,88 @@ static void verbs_carry_the_term_of_the_leader(void **state)
     assert_true(is_sent);
 }
 
+/* Answers as the open master that is closed, until nothing is asked of the control session any more or what it was
+ * asked contains 'until'. Returns whether it does. */
+static bool play_close(const char *read_only, const char *bars, const char *until)
+{
+    for (int i = 0; i < 40; i++) {
+        execute_run(x);
+        if (fake_open(f, 1, PORT_CONTROL) == 0) {
+            if (outcome(1)->state != VERB_STATE_RUNNING) break;
+            fake_pass(f, 20);
+            continue;
+        }
+        const struct fake_request *last = &f->requests[f->requests_n - 1];
+        while (last->request.session != PORT_CONTROL) last--;
+        if (until != NULL && strstr(last->sql, until) != NULL) return true;
+        struct answer_server a = answer_replica();
+        struct db_result result;
+        a.identity = "identity-1";
+        a.token = "20";
+        a.epoch = "2";
+        a.read_only = read_only;
+        if (strstr(last->sql, " AS closed") != NULL) {
+            a.close_left = text_equal(read_only, "1") ? "0" : "3";
+            a.close_last = "77";
+            a.close_bars = bars;
+            a.close_connections = "40";
+        }
+        answer_make(&a, &result);
+        fake_fail(f, 1, PORT_CONTROL, result);
+    }
+    return false;
+}
+
+static const char look_for_bar[] = "SET bars = ";
+
+static void close_goes_on_while_its_second_session_hangs(void **state)
+{
+    (void)state;
+    ask(verb_of(VERB_CLOSE, 1, 20));
+    assert_true(play_close("0", "0", look_for_bar));
+    assert_int_equal(fake_open(f, 1, PORT_REIGN), 1);
+    const struct fake_request *bar = &f->requests[f->requests_n - 1];
+    while (bar->request.session != PORT_REIGN) bar--;
+    assert_non_null(strstr(bar->sql, "SET GLOBAL read_only = 1"));
+    assert_false(play_close("1", "0", NULL));
+    assert_int_equal(outcome(1)->state, VERB_STATE_DONE);
+    assert_int_equal(fake_sent(f, 1, PORT_REIGN), 1);
+    assert_int_equal(f->drops_n, 1); /* Its user lock with it. */
+    assert_int_equal(f->drops[0].session, PORT_REIGN);
+    fake_fail(f, 1, PORT_REIGN, FAKE_LOST); /* Late. */
+    assert_int_equal(outcome(1)->state, VERB_STATE_DONE);
+}
+
+static void a_refused_second_session_is_told_to_the_verb(void **state)
+{
+    (void)state;
+    ask(verb_of(VERB_CLOSE, 1, 20));
+    assert_true(play_close("0", "0", look_for_bar));
+    assert_true(fake_fail(f, 1, PORT_REIGN, FAKE_FULL));
+    assert_true(play_close("0", "0", "SET GLOBAL max_connections = @@GLOBAL.max_connections + 8"));
+    assert_false(play_close("0", "0", "no such text"));
+    assert_int_equal(fake_sent(f, 1, PORT_REIGN), 2);
+}
+
+static void a_cancelled_close_drops_both_sessions(void **state)
+{
+    (void)state;
+    ask(verb_of(VERB_CLOSE, 1, 20));
+    assert_true(play_close("0", "0", look_for_bar));
+    execute_cancel_all(x);
+    assert_int_equal(f->drops_n, 2);
+    ask(verb_of(VERB_CLOSE, 1, 20));
+    fake_fail(f, 1, PORT_CONTROL, FAKE_LOST);
+    ask(verb_of(VERB_CLOSE, 1, 20));
+    /* The old statement's end is not taken for the new one's, which waits for it. */
+    assert_false(play_close("0", "0", look_for_bar));
+    assert_int_equal(fake_sent(f, 1, PORT_REIGN), 1);
+    fake_fail(f, 1, PORT_REIGN, FAKE_FULL);
+    assert_true(play_close("0", "0", look_for_bar));
+    assert_int_equal(fake_sent(f, 1, PORT_REIGN), 2);
+    assert_false(play_close("0", "0", "max_connections = @@GLOBAL"));
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -299,6 +381,9 @@ int main(void)
         T(the_lock_of_an_older_plan_does_not_serve_another),
         T(a_deposed_leader_gives_the_lock_back),
         T(verbs_carry_the_term_of_the_leader),
+        T(close_goes_on_while_its_second_session_hangs),
+        T(a_refused_second_session_is_told_to_the_verb),
+        T(a_cancelled_close_drops_both_sessions),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -147,6 +147,11 @@ static void follow_and_close(void)
     model.s.read_only = "0";
     expect("CLOSE", &v, VERB_STATE_DONE);
     assert_string_equal(model.s.read_only, "1");
+    as_promoted();
+    model.s.read_only = "0";
+    model.bars_for = 5;
+    model.aside_error = "1040 Too many connections";
+    expect("CLOSE of a full server whose commits wait", &v, VERB_STATE_DONE);
 }
 
 static void refusals(void)

@@ -413,6 +413,9 @@ static void test_reign_row_must_be_acknowledged_by_the_acker(void **state)
 
 /* --- CLOSE --- */
 
+static const char kill_clients[] =
+    "'Slave_worker') ORDER BY IFNULL(STATE, '') = 'Waiting for semi-sync ACK from slave') DO KILL CONNECTION";
+
 /* Sessions that began after the server was closed cannot write: they are neither ended nor waited for. */
 static void test_close_ends_only_sessions_from_before(void **state)
 {
@@ -423,12 +426,83 @@ static void test_close_ends_only_sessions_from_before(void **state)
     model.s.read_only = "0";
     done(&v);
     assert_true(at("SET GLOBAL read_only = 1") < at("AND ID <= 77 ORDER BY "));
-    /* FACTS.md SS-6: who waits for an ack goes last. */
-    (void)at("AND ID <= 77 ORDER BY IFNULL(STATE, '') = 'Waiting for semi-sync ACK from slave') DO KILL CONNECTION");
-    assert_true(at("') ORDER BY IFNULL(STATE, '') = 'Waiting for semi-sync ACK from slave') DO KILL CONNECTION") <
-                at("SET GLOBAL read_only = 1"));
+    assert_true(at("SET GLOBAL read_only = 1") < at(kill_clients)); /* Nobody was in its way. */
     (void)at("AND ID <= 77) AS sessions_left");
     assert_null(strstr(model.log, "ID <= 0"));
+    assert_null(strstr(model.log, "max_connections = "));
+}
+
+/* FACTS.md SS-6: clients are ended before read_only is on only while the second session bars others, on the server's
+ * own word; who waits for an ack goes last; for a while nobody is ended when nobody waits. */
+static void test_close_ends_writers_behind_a_bar(void **state)
+{
+    (void)state;
+    static const char patient[] = "IF bars = 1 AND waits > 0 THEN\n", impatient[] = "IF bars = 1 THEN\n";
+    struct verb v = a_verb(VERB_CLOSE);
+
+    as_promoted();
+    model.s.read_only = "0";
+    model.bars_for = 3;
+    done(&v);
+    assert_true(at("SET GLOBAL read_only = 1") < at(kill_clients));
+    assert_true(at("AND STATE = 'Waiting for backup lock');\n") < at(patient));
+    assert_true(at(patient) < at("ID <> IFNULL(IS_USED_LOCK('regent.close'), 0) AND USER NOT IN"));
+    assert_null(strstr(model.log, impatient));
+    as_promoted();
+    model.s.read_only = "0";
+    model.bars_for = 150;
+    done(&v);
+    assert_true(at(patient) < at(impatient));
+}
+
+/* The second session takes its user lock before it is guarded; it waits as long as the verb may last, since it must not
+ * give way while sessions are ended. */
+static void test_close_bars_under_a_guard(void **state)
+{
+    (void)state;
+    struct verb v = a_verb(VERB_CLOSE);
+
+    as_promoted();
+    model.s.read_only = "0";
+    done(&v);
+    size_t lock = at("GET_LOCK('regent.close', 1) <=> 1");
+    assert_true(at("SET SESSION lock_wait_timeout = 4;") < lock);
+    assert_true(lock < at("WHEN NOT (IS_USED_LOCK('regent.close') <=> CONNECTION_ID())"));
+    assert_true(at("ID = IS_USED_LOCK('regent.close')) DO KILL CONNECTION") < lock); /* An earlier one is ended. */
+    /* Who takes over takes that lock, too, behind his own and before he stores his token; and gives it back. */
+    as_promoted();
+    model.has_lock = false;
+    model.s.read_only = "0";
+    done(&v);
+    assert_true(at("GET_LOCK('regent.control', 1) <=> 1") < at("GET_LOCK('regent.close', 1) <=> 1"));
+    assert_true(at("GET_LOCK('regent.close', 1) <=> 1") < at("SET @released = RELEASE_LOCK('regent.close');"));
+    assert_true(at("SET @released = RELEASE_LOCK('regent.close');") < at("UPDATE regent.fence SET token"));
+}
+
+static void test_close_makes_room_for_the_bar(void **state)
+{
+    (void)state;
+    struct verb v = a_verb(VERB_CLOSE);
+
+    as_promoted();
+    model.s.read_only = "0";
+    model.aside_error = "1040 Too many connections";
+    done(&v);
+    assert_true(at("SET GLOBAL max_connections = @@GLOBAL.max_connections + 8;") < at("SET GLOBAL read_only = 1"));
+    assert_true(at("SET GLOBAL read_only = 1") < at("SET GLOBAL max_connections = 40;"));
+    as_promoted();
+    model.s.read_only = "0";
+    model.aside_error = "1045 Access denied"; /* Tried again; nothing is changed for it. */
+    done(&v);
+    assert_null(strstr(model.log, "SET GLOBAL max_connections"));
+    as_promoted();
+    model.s.read_only = "0";
+    model.bars_for = 100000;
+    v.deadline_ms = 100;
+    model.aside_error = "1045 Access denied";
+    const struct verb_outcome *o = perform("", &v);
+    assert_int_equal(o->state, VERB_STATE_FAILED);
+    assert_non_null(strstr(o->error, "not in time: waited for read_only"));
 }
 
 /* --- ENROL --- */
@@ -477,6 +551,9 @@ int main(void)
         T(test_open_again_is_done_whoever_is_attached),
         T(test_reign_row_must_be_acknowledged_by_the_acker),
         T(test_close_ends_only_sessions_from_before),
+        T(test_close_ends_writers_behind_a_bar),
+        T(test_close_bars_under_a_guard),
+        T(test_close_makes_room_for_the_bar),
         T(test_enrol_asks_what_the_server_does_after_a_restart),
     };
 

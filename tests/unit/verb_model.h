@@ -15,7 +15,7 @@
 #include "mysql/verb.h"
 #include "tests/unit/probe_answer.h"
 
-enum { TRANSCRIPT_SIZE = 1 << 18, GUARDS_MAX = 64, REQUESTS_MAX = 400 };
+enum { TRANSCRIPT_SIZE = 1 << 18, GUARDS_MAX = 1024, REQUESTS_MAX = 400 };
 
 /* The model: a server that does what the statements say, line by line. */
 static struct model {
@@ -31,7 +31,9 @@ static struct model {
     unsigned stop_after;    /* Probes until a stopped receiver is seen stopped; 0: at once. */
     const char *late_clients; /* Attached ackers at the moment of opening, other than the probe before told. */
     unsigned blocks, takeovers;
-    char log[32768]; /* Every line that came in a block, in order. */
+    unsigned bars_for, bars_until; /* Probes until read_only of the second session takes effect; 0: at once. */
+    const char *aside_error; /* One-shot: number and text: why the second session fails. */
+    char log[1 << 20]; /* Every line that came in a block, in order. */
     char host[64], port[8];
 } model;
 
@@ -90,7 +92,7 @@ static void model_line(const char *line)
         model.s.epoch = "2";
         if (model.s.identity[0] == '\0') model.s.identity = "id-db2";
     }
-    if (strstr(line, "GET_LOCK") != NULL) {
+    if (strstr(line, "GET_LOCK('regent.control'") != NULL) {
         model.has_lock = true;
         model.takeovers++;
     }
@@ -106,8 +108,11 @@ static void model_line(const char *line)
     if (starts(line, "SET GLOBAL")) model_set(line);
     if (starts(line, "INSERT INTO regent.reign")) model.s.binlog = "0-2-101";
     if (starts(line, "SELECT @@GLOBAL.read_only AS closed")) {
-        model.s.close_left = text_equal(model.s.close_last, "") ? "2" : "0";
-        model.s.close_last = "77";
+        bool is_closed = text_equal(model.s.read_only, "1");
+        model.s.close_left = !is_closed || text_equal(model.s.close_last, "") ? "2" : "0";
+        if (is_closed) model.s.close_last = "77";
+        model.s.close_connections = "40";
+        model.s.close_bars = model.bars_until != 0 ? "1" : "0";
     }
 }
 
@@ -116,6 +121,10 @@ static void model_probe(void)
     model.probes++;
     if (model.apply_after != 0 && model.probes >= model.apply_after) model.s.executed_replica = model.then_executed;
     if (model.stop_after != 0 && model.probes >= model.stop_after) model.s.channels[0].io = "No";
+    if (model.bars_until != 0 && model.probes >= model.bars_until) {
+        model.s.read_only = "1";
+        model.bars_until = 0;
+    }
     if (model.attach_after != 0 && model.probes >= model.attach_after) model.s.clients = "1";
 }
 
@@ -137,6 +146,24 @@ static void model_log(const char *sql)
 
     assert_true(n + strlen(sql) < sizeof(model.log));
     strcpy(model.log + n, sql);
+}
+
+/* The second session: its read_only stands for some probes, while others commit. */
+static void model_aside(void)
+{
+    static char copy[VERB_SQL_SIZE];
+
+    if (model.aside_error == NULL) model_log(run.sql);
+    if (model.aside_error != NULL) {
+        run.aside_code = (uint32_t)strtoul(model.aside_error, NULL, 10);
+        (void)TEXT_COPY(run.aside_error, model.aside_error);
+        model.aside_error = NULL;
+        return;
+    }
+    model.bars_until = model.probes + model.bars_for;
+    if (model.bars_for > 0) return;
+    strcpy(copy, run.sql);
+    for (char *rest = copy, *line; (line = strtok_r(rest, "\n", &rest)) != NULL;) model_line(line);
 }
 
 /* The answer to run.sql. */
@@ -183,7 +210,7 @@ static void transcribe_line(const char *line)
     text_addf(&transcript, "    [guard %u =] %s\n", guards_n++, line);
 }
 
-static void transcribe_request(void)
+static void transcribe_request(bool is_aside)
 {
     static char copy[VERB_SQL_SIZE], probe[PROBE_SQL_SIZE];
     struct text t = TEXT_ON(probe);
@@ -191,16 +218,19 @@ static void transcribe_request(void)
     probe_write(FLAVOUR_MARIADB, &t);
     strcpy(copy, run.sql);
     char *end = strstr(copy, probe);
-    assert_non_null(end); /* Every request ends with the probe, */
-    assert_string_equal(end, probe);
-    *end = '\0';
-    text_addf(&transcript, "  send%s%s\n", copy[0] == '\0' ? " the probe" : "", run.secret ? " (secret)" : "");
+    assert_true((end != NULL) == !is_aside); /* Every request ends with the probe, one that is sent aside has none. */
+    if (end != NULL) assert_string_equal(end, probe);
+    if (end != NULL) *end = '\0';
+    text_addf(&transcript, "  send%s%s%s\n", is_aside ? " aside" : "", copy[0] == '\0' ? " the probe" : "",
+              run.secret ? " (secret)" : "");
     for (char *rest = copy, *line; (line = strtok_r(rest, "\n", &rest)) != NULL;) transcribe_line(line);
 }
 
 /* S3, on the text itself: what changes the server stands right behind a guard. */
-static void check_guards(void)
+static void check_guards(bool is_aside)
 {
+    const char *lock = is_aside ? "IS_USED_LOCK('regent.close') <=> CONNECTION_ID()"
+                                : "IS_USED_LOCK('regent.control') <=> CONNECTION_ID()";
     static const char *const changes[] = {"STOP ",  "START ",     "CHANGE ",
                                           "RESET ", "SET GLOBAL", "INSERT INTO regent.reign"};
     static const char asks[] = "IF EXISTS (SELECT 1 FROM information_schema.PROCESSLIST WHERE COMMAND = 'Slave_IO')";
@@ -231,7 +261,7 @@ static void check_guards(void)
         if (!starts(line, "UPDATE")) assert_non_null(strstr(before, older));
         assert_non_null(strstr(before, "identity <> 'id-db2'"));
         assert_non_null(strstr(before, "SYSDATE(6)) >= 1795226883.123456 + "));
-        assert_true(is_reign || strstr(before, "IS_USED_LOCK('regent.control') <=> CONNECTION_ID()") != NULL);
+        assert_true(is_reign || strstr(before, lock) != NULL);
     }
     assert_int_equal(run.secret, strstr(run.sql, "s3cr't") != NULL || strstr(run.sql, "s3cr''t") != NULL);
 }
@@ -298,8 +328,13 @@ static const struct verb_outcome *perform(const char *title, const struct verb *
             left = left > run.wait_ms ? left - run.wait_ms : 0;
             continue;
         }
-        transcribe_request();
-        check_guards();
+        bool is_aside = next == VERB_SEND_ASIDE;
+        transcribe_request(is_aside);
+        check_guards(is_aside);
+        if (is_aside) {
+            model_aside();
+            continue;
+        }
         model_answer(&answer);
         result = &answer;
     }

@@ -1,7 +1,8 @@
-/* Rig for test_verb_server.c: real MariaDB servers on loopback, sessions by libmariadb, verbs run to their end.
+/* Rig for test_verb_server.c and test_close_server.c: real MariaDB servers on loopback, sessions by libmariadb, verbs
+ * run to their end.
  *
  * Every server has a copy of one fresh data directory in the rig's temporary directory and dies with the test process
- * (PR_SET_PDEATHSIG), or by its pid in rig_stop(). Header only: one test includes it. */
+ * (PR_SET_PDEATHSIG), or by its pid in rig_stop(). Header only. */
 #ifndef REGENT_TESTS_VERB_RIG_H
 #define REGENT_TESTS_VERB_RIG_H
 
@@ -29,6 +30,10 @@
 #include "mysql/probe.h"
 #include "mysql/verb.h"
 
+#define DB1 (&rig.s[0])
+#define DB2 (&rig.s[1])
+#define DB3 (&rig.s[2])
+
 enum { RIG_SERVERS = 3, RIG_TOKEN = 100, RIG_TERM = 5, RIG_EPOCH = 2 };
 
 struct session {
@@ -55,6 +60,7 @@ static struct {
     char sql[VERB_SQL_SIZE]; /* Last statement of the last verb. */
     double ms;               /* Of the last verb. */
     unsigned requests;
+    unsigned refused;        /* Error number of the last session that could not be begun. */
 } rig;
 
 /* The grants of docs/accounts.md, word for word. */
@@ -70,7 +76,7 @@ static const char *const rig_accounts[] = {
     "GRANT REPLICATION SLAVE ON *.* TO 'regent-replication'@'%'",
 };
 
-static int64_t now_us(void)
+static inline int64_t now_us(void)
 {
     struct timespec t;
 
@@ -78,7 +84,7 @@ static int64_t now_us(void)
     return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
 }
 
-static void nap_ms(unsigned ms)
+static inline void nap_ms(unsigned ms)
 {
     struct timespec t = {ms / 1000, (long)(ms % 1000) * 1000000};
 
@@ -87,7 +93,7 @@ static void nap_ms(unsigned ms)
 
 /* --- processes --- */
 
-static pid_t rig_spawn(char *const argv[], const char *log)
+static inline pid_t rig_spawn(char *const argv[], const char *log)
 {
     pid_t parent = getpid(), pid = fork();
 
@@ -101,7 +107,7 @@ static pid_t rig_spawn(char *const argv[], const char *log)
     _exit(127);
 }
 
-static void rig_run(char *const argv[])
+static inline void rig_run(char *const argv[])
 {
     char log[256];
     int status = 0;
@@ -112,7 +118,7 @@ static void rig_run(char *const argv[])
     if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) fail_msg("%s failed, see %s", argv[0], log);
 }
 
-static uint16_t free_port(void)
+static inline uint16_t free_port(void)
 {
     struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t len = sizeof(a);
@@ -124,7 +130,7 @@ static uint16_t free_port(void)
     return ntohs(a.sin_port);
 }
 
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
+static inline int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
 {
     (void)st;
     (void)type;
@@ -134,14 +140,14 @@ static int remove_one(const char *path, const struct stat *st, int type, struct 
 
 /* --- sessions --- */
 
-static void session_forget(struct session *c)
+static inline void session_forget(struct session *c)
 {
     for (size_t i = 0; i < c->kept_n; i++) free(c->kept[i]);
     c->kept_n = 0;
     memset(&c->result, 0, sizeof(c->result));
 }
 
-static void *keep(struct session *c, void *p)
+static inline void *keep(struct session *c, void *p)
 {
     assert_non_null(p);
     assert_true(c->kept_n < ARRAY_LEN(c->kept));
@@ -149,7 +155,7 @@ static void *keep(struct session *c, void *p)
     return p;
 }
 
-static void session_end(struct session *c)
+static inline void session_end(struct session *c)
 {
     if (c->my != NULL) mysql_close(c->my);
     c->my = NULL;
@@ -157,7 +163,7 @@ static void session_end(struct session *c)
 }
 
 /* SIGSTOP; returns when all threads stand, so that nothing sent from now on runs before it wakes. */
-static void rig_freeze(const struct rig_server *s)
+static inline void rig_freeze(const struct rig_server *s)
 {
     int status = 0;
 
@@ -166,7 +172,7 @@ static void rig_freeze(const struct rig_server *s)
     assert_true(WIFSTOPPED(status));
 }
 
-static void rig_kill(struct rig_server *s)
+static inline void rig_kill(struct rig_server *s)
 {
     if (s->pid <= 0) return;
     kill(s->pid, SIGKILL);
@@ -176,7 +182,7 @@ static void rig_kill(struct rig_server *s)
     session_end(&s->control);
 }
 
-static bool session_begin(struct session *c, const struct rig_server *s, const char *user, const char *password)
+static inline bool session_begin(struct session *c, const struct rig_server *s, const char *user, const char *password)
 {
     unsigned timeout = 10;
 
@@ -187,12 +193,13 @@ static bool session_begin(struct session *c, const struct rig_server *s, const c
     if (mysql_real_connect(c->my, "127.0.0.1", user, password, NULL, s->port, NULL, CLIENT_MULTI_STATEMENTS) != NULL) {
         return true;
     }
+    rig.refused = mysql_errno(c->my);
     mysql_close(c->my);
     c->my = NULL;
     return false;
 }
 
-static void read_set(struct session *c, MYSQL_RES *res)
+static inline void read_set(struct session *c, MYSQL_RES *res)
 {
     struct db_set *set = &c->result.sets[c->result.sets_n++];
 
@@ -215,7 +222,7 @@ static void read_set(struct session *c, MYSQL_RES *res)
 }
 
 /* Reads all answers to what was sent. */
-static const struct db_result *session_read(struct session *c)
+static inline const struct db_result *session_read(struct session *c)
 {
     int rc = mysql_read_query_result(c->my) != 0 ? 1 : 0;
 
@@ -237,13 +244,13 @@ static const struct db_result *session_read(struct session *c)
     return &c->result;
 }
 
-static void session_send(struct session *c, const char *sql)
+static inline void session_send(struct session *c, const char *sql)
 {
     session_forget(c);
     assert_int_equal(mysql_send_query(c->my, sql, (unsigned long)strlen(sql)), 0);
 }
 
-static const struct db_result *session_run(struct session *c, const char *sql)
+static inline const struct db_result *session_run(struct session *c, const char *sql)
 {
     session_forget(c);
     if (mysql_send_query(c->my, sql, (unsigned long)strlen(sql)) != 0) {
@@ -256,8 +263,8 @@ static const struct db_result *session_run(struct session *c, const char *sql)
 }
 
 /* As root, in a session of its own; fails the test on an error. Returns the first cell of the last set (static). */
-static const char *rig_sql(struct rig_server *s, const char *format, ...) REGENT_PRINTF(2, 3);
-static const char *rig_sql(struct rig_server *s, const char *format, ...)
+static inline const char *rig_sql(struct rig_server *s, const char *format, ...) REGENT_PRINTF(2, 3);
+static inline const char *rig_sql(struct rig_server *s, const char *format, ...)
 {
     static struct session root;
     static char answer[1024];
@@ -278,7 +285,7 @@ static const char *rig_sql(struct rig_server *s, const char *format, ...)
 }
 
 /* One column of SHOW ALL SLAVES STATUS (static); empty without a channel. */
-static const char *rig_channel(struct rig_server *s, const char *column)
+static inline const char *rig_channel(struct rig_server *s, const char *column)
 {
     static struct session root;
     static char answer[1024];
@@ -290,13 +297,18 @@ static const char *rig_channel(struct rig_server *s, const char *column)
     return answer;
 }
 
-static const char *rig_status(struct rig_server *s, const char *name)
+static inline const char *rig_status(struct rig_server *s, const char *name)
 {
     return rig_sql(s, "SELECT VARIABLE_VALUE FROM information_schema.GLOBAL_STATUS WHERE VARIABLE_NAME = '%s'", name);
 }
 
+static inline void insert_rows(struct rig_server *s, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) rig_sql(s, "INSERT INTO t.t (v) VALUES ('x')");
+}
+
 /* Polls a query until its first cell is 'value'. */
-static void rig_await(struct rig_server *s, const char *sql, const char *value)
+static inline void rig_await(struct rig_server *s, const char *sql, const char *value)
 {
     int64_t end = now_us() + 10000000;
 
@@ -308,7 +320,7 @@ static void rig_await(struct rig_server *s, const char *sql, const char *value)
 
 /* --- servers --- */
 
-static void rig_launch(struct rig_server *s, const char *extra)
+static inline void rig_launch(struct rig_server *s, const char *extra)
 {
     static const char settings[] =
         "bind_address=127.0.0.1\nskip_name_resolve=1\nmax_connections=60\ntable_open_cache=100\n"
@@ -339,7 +351,7 @@ static void rig_launch(struct rig_server *s, const char *extra)
     session_end(&c);
 }
 
-static void rig_make(struct rig_server *s, unsigned id, const char *extra)
+static inline void rig_make(struct rig_server *s, unsigned id, const char *extra)
 {
     char from[160];
 
@@ -352,7 +364,7 @@ static void rig_make(struct rig_server *s, unsigned id, const char *extra)
     rig_launch(s, extra);
 }
 
-static void rig_follow(struct rig_server *s, const struct rig_server *source, bool is_acker)
+static inline void rig_follow(struct rig_server *s, const struct rig_server *source, bool is_acker)
 {
     rig_sql(s, "SET GLOBAL rpl_semi_sync_slave_enabled=%d; CHANGE MASTER TO MASTER_HOST='127.0.0.1', MASTER_PORT=%u,"
                " MASTER_SSL=0,"
@@ -363,7 +375,7 @@ static void rig_follow(struct rig_server *s, const struct rig_server *source, bo
 
 /* --- verbs --- */
 
-static struct verb rig_verb(enum verb_kind kind, const struct rig_server *s, uint64_t token)
+static inline struct verb rig_verb(enum verb_kind kind, const struct rig_server *s, uint64_t token)
 {
     struct verb v = {.kind = kind, .token = token, .term = RIG_TERM, .step = STEP_REVOKE,
                      .epoch = RIG_EPOCH, .deadline_ms = 5000};
@@ -374,17 +386,30 @@ static struct verb rig_verb(enum verb_kind kind, const struct rig_server *s, uin
     return v;
 }
 
-static void rig_source(struct verb *v, const struct rig_server *source)
+static inline void rig_source(struct verb *v, const struct rig_server *source)
 {
     TEXT_COPY(v->source_host, "127.0.0.1");
     v->source_port = source->port;
 }
 
+/* As manager/execute.c does: nobody waits for its answer. */
+static inline void rig_send_aside(struct session *aside, struct rig_server *s, struct verb_run *run)
+{
+    session_end(aside);
+    if (session_begin(aside, s, "regent-control", "control-secret")) {
+        session_send(aside, run->sql);
+        return;
+    }
+    run->aside_code = rig.refused;
+    TEXT_COPY(run->aside_error, "refused");
+}
+
 /* Runs a sequence over a session as manager/execute.c does. */
-static struct verb_outcome rig_drive(struct session *c, struct rig_server *s, struct verb_run *run)
+static inline struct verb_outcome rig_drive(struct session *c, struct rig_server *s, struct verb_run *run)
 {
     int64_t began = now_us(), end = began + (int64_t)run->verb.deadline_ms * 1000;
     const struct db_result *result = NULL;
+    static struct session aside;
 
     rig.requests = 0;
     for (;;) {
@@ -395,6 +420,10 @@ static struct verb_outcome rig_drive(struct session *c, struct rig_server *s, st
         result = NULL;
         if (next == VERB_WAIT) {
             nap_ms(run->wait_ms);
+            continue;
+        }
+        if (next == VERB_SEND_ASIDE) {
+            rig_send_aside(&aside, s, run);
             continue;
         }
         bool is_new = c->my == NULL;
@@ -409,11 +438,12 @@ static struct verb_outcome rig_drive(struct session *c, struct rig_server *s, st
         result = session_run(c, run->sql);
         c->result.connected = is_new;
     }
+    session_end(&aside);
     rig.ms = (double)(now_us() - began) / 1000;
     return run->outcome;
 }
 
-static struct verb_outcome rig_perform(struct rig_server *s, const struct verb *verb)
+static inline struct verb_outcome rig_perform(struct rig_server *s, const struct verb *verb)
 {
     static struct verb_run run;
     static struct session reign;
@@ -432,7 +462,7 @@ static struct verb_outcome rig_perform(struct rig_server *s, const struct verb *
     return o;
 }
 
-static struct verb_outcome rig_do(struct rig_server *s, const struct verb *verb)
+static inline struct verb_outcome rig_do(struct rig_server *s, const struct verb *verb)
 {
     struct verb_outcome o = rig_perform(s, verb);
 
@@ -441,7 +471,7 @@ static struct verb_outcome rig_do(struct rig_server *s, const struct verb *verb)
 }
 
 /* The verb must fail with a text that contains 'text'. */
-static struct verb_outcome rig_refuse(struct rig_server *s, const struct verb *verb, const char *text)
+static inline struct verb_outcome rig_refuse(struct rig_server *s, const struct verb *verb, const char *text)
 {
     struct verb_outcome o = rig_perform(s, verb);
 
@@ -452,7 +482,7 @@ static struct verb_outcome rig_refuse(struct rig_server *s, const struct verb *v
 
 /* --- life --- */
 
-static int rig_setup_template(void **state)
+static inline int rig_setup_template(void **state)
 {
     char option[200];
 
@@ -466,14 +496,14 @@ static int rig_setup_template(void **state)
     return 0;
 }
 
-static int rig_remove_template(void **state)
+static inline int rig_remove_template(void **state)
 {
     (void)state;
     return nftw(rig.dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
 
 /* Master db1, acker db2, replica db3; accounts; table t.t; nothing enrolled. */
-static int rig_start(void **state)
+static inline int rig_start(void **state)
 {
     (void)state;
     for (unsigned i = 0; i < RIG_SERVERS; i++) rig_make(&rig.s[i], i + 1, "gtid_strict_mode=1\n");
@@ -495,7 +525,7 @@ static int rig_start(void **state)
 }
 
 /* As rig_start(), and every server enrolled under token 10. */
-static int rig_start_enrolled(void **state)
+static inline int rig_start_enrolled(void **state)
 {
     rig_start(state);
     for (unsigned i = 0; i < RIG_SERVERS; i++) {
@@ -507,7 +537,7 @@ static int rig_start_enrolled(void **state)
     return 0;
 }
 
-static int rig_stop(void **state)
+static inline int rig_stop(void **state)
 {
     (void)state;
     for (unsigned i = 0; i < RIG_SERVERS; i++) {
