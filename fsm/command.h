@@ -164,9 +164,11 @@ struct fsm_cmd_reign_proof {
  * 'nonce' becomes a member; 'role' is what it shall become (STANDBY or VOTER); a repetition by the same data directory
  * is OK again. WANT: an operator (or the leader, for a new member that caught up) wants 'role': STANDBY, VOTER, GONE.
  * KEEP: the leader gives up a WANT that it cannot carry out, for 'reason'. IS: the leader found 'role' in Raft's
- * configuration; GONE takes a row away whose want is GONE. MOVE: listens at 'address' from now on. */
+ * configuration; GONE takes a row away whose want is GONE. MOVE: listens at 'address' from now on. REVOKE: the unused
+ * token of 'name' is void; its id, the result's value, is never given again. */
 #define FSM_MEMBER_ACTS(X)                                                                                            \
-    X(FIRST, first) X(JOIN, join) X(WANT, want) X(KEEP, keep) X(IS, is) X(MOVE, move)
+    X(FIRST, first) X(JOIN, join) X(WANT, want) X(KEEP, keep) X(IS, is) X(MOVE, move)                     \
+    X(REVOKE, revoke)
 #define FSM_ENUM_ITEM_fsm_member_act(id, text) MEMBER_ACT_##id,
 FSM_ENUM(fsm_member_act, FSM_MEMBER_ACTS);
 

@@ -147,8 +147,8 @@ static enum fsm_code repeat_join(struct fsm_apply *a, const struct fsm_cmd_membe
 static enum fsm_code check_token(struct fsm_apply *a, const struct fsm_cmd_member *c, const struct fsm_token *t)
 {
     if (t == NULL || memcmp(t->hash, c->hash, sizeof(t->hash)) != 0) {
-        return FSM_REFUSE(a, FSM_NOT_FOUND, "the token is not valid: it was used, replaced or never made: `regent "
-                          "token create %s` makes one", c->name);
+        return FSM_REFUSE(a, FSM_NOT_FOUND, "the token is not valid: it was used, replaced, revoked or never made: "
+                          "`regent token create %s` makes one", c->name);
     }
     if (a->command->time.us >= t->expires.us) {
         return FSM_REFUSE(a, FSM_STALE, "the token of %s has expired: `regent token create %s` makes another", t->name,
@@ -303,6 +303,28 @@ static enum fsm_code apply_move(struct fsm_apply *a, const struct fsm_cmd_member
     return FSM_OK;
 }
 
+static enum fsm_code apply_revoke(struct fsm_apply *a, const struct fsm_cmd_member *c)
+{
+    char buffer[FSM_TEXT_SIZE];
+    struct text text = TEXT_ON(buffer);
+
+    for (uint8_t i = 0; i < a->state->tokens_n; i++) {
+        const struct fsm_token *t = &a->state->tokens[i];
+
+        if (!text_equal(t->name, c->name)) continue;
+        a->result->value = t->id;
+        text_addf(&text, "the token of %s is revoked, and its id %llu is not given again", t->name,
+                  (unsigned long long)t->id);
+        drop_token(a->state, t);
+        note(a, "token.revoked", buffer);
+        return FSM_OK;
+    }
+    if (fsm_member_named(a->state, c->name) == NULL)
+        return FSM_REFUSE(a, FSM_NOT_FOUND, "there is no token of %s", c->name);
+    return FSM_REFUSE(a, FSM_NOT_FOUND, "the token of %s was used: %s is a member, `regent member remove %s` takes it "
+                      "out again", c->name, c->name, c->name);
+}
+
 enum fsm_code fsm_apply_member(struct fsm_apply *a)
 {
     const struct fsm_cmd_member *c = &a->command->u.member;
@@ -314,6 +336,7 @@ enum fsm_code fsm_apply_member(struct fsm_apply *a)
     case MEMBER_ACT_KEEP: return apply_keep(a, c);
     case MEMBER_ACT_IS: return apply_is(a, c);
     case MEMBER_ACT_MOVE: return apply_move(a, c);
+    case MEMBER_ACT_REVOKE: return apply_revoke(a, c);
     case fsm_member_act_none:
     case fsm_member_act_count: break;
     }

@@ -478,6 +478,7 @@ static enum answer_kind answer_read(const struct answer_world *w, const struct c
     case CLIENT_CLUSTER_PAUSE:
     case CLIENT_CLUSTER_RESUME:
     case CLIENT_TOKEN_CREATE:
+    case CLIENT_TOKEN_REVOKE:
     case CLIENT_MEMBER_SET:
     case CLIENT_MEMBER_JOIN:
     case CLIENT_none:

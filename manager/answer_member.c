@@ -14,7 +14,8 @@ enum { TTL_MAX_S = 30 * 24 * 3600 };
 
 bool answer_is_member(enum client_op op)
 {
-    return op == CLIENT_TOKEN_CREATE || op == CLIENT_MEMBER_SET || op == CLIENT_MEMBER_JOIN;
+    return op == CLIENT_TOKEN_CREATE || op == CLIENT_TOKEN_REVOKE || op == CLIENT_MEMBER_SET ||
+           op == CLIENT_MEMBER_JOIN;
 }
 
 static const struct fsm_member *find_member(const struct answer_world *w, const struct client_request *r,
@@ -43,6 +44,14 @@ static enum answer_kind token_create(const struct answer_world *w, const struct 
     TEXT_COPY(c->address, r->member.address);
     memcpy(c->hash, r->member.hash, sizeof(c->hash));
     c->expires.us = w->wall.us + (int64_t)ttl_s * 1000000;
+    return ANSWER_PROPOSE;
+}
+
+static enum answer_kind token_revoke(const struct client_request *r, struct fsm_command *command)
+{
+    command->kind = CMD_MEMBER;
+    command->u.member.act = MEMBER_ACT_REVOKE;
+    TEXT_COPY(command->u.member.name, r->server);
     return ANSWER_PROPOSE;
 }
 
@@ -97,8 +106,8 @@ static enum answer_kind member_join(const struct answer_world *w, const struct c
     /* A first member never joined: its zeros are no hash. */
     bool known = token_equal(hash, stored != NULL ? stored : nobodys, sizeof(hash));
     if (!known)
-        return say(a, CLIENT_FAILED, "the token of %s is not valid: it was replaced, has expired, or its member was "
-                   "removed; `regent token create %s` makes one", r->server, r->server);
+        return say(a, CLIENT_FAILED, "the token of %s is not valid: it was replaced or revoked, has expired, or its "
+                   "member was removed; `regent token create %s` makes one", r->server, r->server);
     command->kind = CMD_MEMBER;
     c->act = MEMBER_ACT_JOIN;
     c->id = r->number;
@@ -114,6 +123,7 @@ enum answer_kind answer_member(const struct answer_world *w, const struct client
                                struct fsm_command *command, struct client_answer *a)
 {
     if (r->op == CLIENT_TOKEN_CREATE) return token_create(w, r, command, a);
+    if (r->op == CLIENT_TOKEN_REVOKE) return token_revoke(r, command);
     return r->op == CLIENT_MEMBER_SET ? member_set(w, r, command, a) : member_join(w, r, command, a);
 }
 
@@ -157,6 +167,12 @@ void answer_member_applied(const struct answer_world *w, const struct client_req
     const char *role = fsm_member_role_name(r->member.role);
     if (r->op == CLIENT_TOKEN_CREATE) {
         token_created(w, r, result->value, a);
+        return;
+    }
+    if (r->op == CLIENT_TOKEN_REVOKE) {
+        say(a, CLIENT_OK, "the token of %s is revoked", r->server);
+        attach(a, json_pack("{s:s, s:I, s:I}", "name", r->server, "id", (json_int_t)result->value, "index",
+                            (json_int_t)result->index));
         return;
     }
     if (r->op == CLIENT_MEMBER_JOIN) {

@@ -4,7 +4,7 @@
 
 #include "manager/answer.h"
 
-/* True for TOKEN_CREATE, MEMBER_SET and MEMBER_JOIN. */
+/* True for TOKEN_CREATE, TOKEN_REVOKE, MEMBER_SET and MEMBER_JOIN. */
 bool answer_is_member(enum client_op op);
 
 /* As answer_request(), for those: fills 'command', or refuses. The secret of a join is checked here, in constant time,

@@ -84,6 +84,21 @@ static json_t *voter_of(const struct report_node *node, const struct raft_node_m
     return out;
 }
 
+/* Without their hashes, which are nobody's business. */
+static json_t *tokens_of(const struct fsm_state *state)
+{
+    json_t *list = json_array();
+    for (uint8_t i = 0; i < state->tokens_n; i++) {
+        const struct fsm_token *t = &state->tokens[i];
+        char expires[32];
+        clock_print(t->expires, expires);
+        json_t *one = json_pack("{s:I, s:s, s:s, s:s}", "id", (json_int_t)t->id, "name", t->name, "address",
+                                t->address, "expires", expires);
+        MUST(one != NULL && json_array_append_new(list, one) == 0);
+    }
+    return list;
+}
+
 json_t *report_members(const struct report_node *node, const struct fsm_state *state)
 {
     json_t *out = report_group_head(node);
@@ -96,5 +111,6 @@ json_t *report_members(const struct report_node *node, const struct fsm_state *s
     for (unsigned i = 0; state->members_n == 0 && i < node->members_n; i++)
         MUST(json_array_append_new(members, voter_of(node, &node->members[i])) == 0);
     put(out, "members", members);
+    put(out, "tokens", tokens_of(state));
     return out;
 }

@@ -49,7 +49,8 @@ bool client_request_changes(const struct client_request *r)
 {
     if (r->op == CLIENT_FAILOVER) return !r->dry_run;
     return r->op == CLIENT_PLAN_ABORT || r->op == CLIENT_CLUSTER_SET || r->op == CLIENT_NOTE ||
-           r->op == CLIENT_CLUSTER_PAUSE || r->op == CLIENT_CLUSTER_RESUME || has_member(r->op);
+           r->op == CLIENT_CLUSTER_PAUSE || r->op == CLIENT_CLUSTER_RESUME || r->op == CLIENT_TOKEN_REVOKE ||
+           has_member(r->op);
 }
 
 static void spec_to_message(const struct fsm_cluster_spec *s, Regent__Client__Spec *m, Regent__Client__Server *servers,

@@ -8,7 +8,8 @@
 #define CLIENT_OPS(X)                                                                                                 \
     X(STATUS) X(EVENTS) X(EXPLAIN) X(FAILOVER) X(PLAN_LIST) X(PLAN_SHOW) X(PLAN_ABORT) X(MEMBER_LIST)                 \
     X(CLUSTER_SET) X(CLUSTER_SHOW) X(VERSION) X(NOTE)                                                                 \
-    X(TOKEN_CREATE) X(MEMBER_SET) X(MEMBER_TRANSFER) X(MEMBER_JOIN) X(CLUSTER_PAUSE) X(CLUSTER_RESUME)
+    X(TOKEN_CREATE) X(MEMBER_SET) X(MEMBER_TRANSFER) X(MEMBER_JOIN) X(CLUSTER_PAUSE) X(CLUSTER_RESUME)            \
+    X(TOKEN_REVOKE)
 
 enum client_op {
     CLIENT_none = 0,

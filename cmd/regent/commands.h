@@ -83,6 +83,10 @@ enum option {
       "The token goes into a file that only regentd of that host can read: regentd --join ADDR --token-file FILE. "   \
       "It works once, for that name, until it expires. With TLS the certificate of the manager must have the "        \
       "reserved id: regent pki issue manager NAME --id N.")                                                           \
+    X(run_token_list, "token list", "", 0, 0, 0, "list the tokens that were not used yet",                            \
+      "With --json as member list, which has them as tokens[]. A token's secret is known to nobody but who made it.") \
+    X(run_token_revoke, "token revoke", "NAME", 1, 1, 0, "void the unused token of NAME",                             \
+      "Its id is not given again. A token that was used is a member: member remove takes it out of the group.")       \
     X(run_member_add, "member add", "NAME ADDRESS", 2, 2, OPTION_BIT(TTL),                                            \
       "as token create, for a manager that will listen at ADDRESS, and tell what is to be done on its host", "")      \
     X(run_member_promote, "member promote", "NAME", 1, 1, 0, "make a standby a voter",                                \

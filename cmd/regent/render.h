@@ -24,6 +24,8 @@ void render_explain(const struct style *s, json_t *explain);
 void render_plans(const struct style *s, json_t *plans);
 void render_plan(const struct style *s, json_t *plan);
 void render_members(const struct style *s, json_t *members);
+/* The unused tokens in the same answer; 'now' (ISO, as the managers write times) tells which have expired. */
+void render_tokens(const struct style *s, json_t *members, const char *now);
 /* What a CA issued, as `regent --json pki show` has it. */
 void render_pki(const struct style *s, json_t *pki);
 /* As a cluster file. Returns false when the JSON is no declaration. */

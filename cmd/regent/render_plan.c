@@ -188,6 +188,28 @@ void render_members(const struct style *s, json_t *members)
     table_print(s, t, 0);
 }
 
+void render_tokens(const struct style *s, json_t *members, const char *now)
+{
+    static const char *const columns[] = {">ID", "NAME", "ADDRESS", "EXPIRES", "STATE", NULL};
+    json_t *list = field_array(members, "tokens"), *t;
+    size_t i;
+    if (field_is_true(members, "stale"))
+        fprintf(s->out, "NO LEADER: this is what %s remembers.\n", field(members, "from"));
+    if (json_array_size(list) == 0) {
+        fputs("No unused tokens.\n", s->out);
+        return;
+    }
+    struct libscols_table *table = table_new(s, columns);
+    json_array_foreach(list, i, t)
+    {
+        const char *address = field(t, "address"), *expires = field(t, "expires");
+        table_line(table, NULL, (const char *const[]){field(t, "id"), field(t, "name"), address[0] ? address : "any",
+                                                      short_time(expires),
+                                                      strcmp(expires, now) <= 0 ? "expired" : "unused", NULL});
+    }
+    table_print(s, table, 0);
+}
+
 static bool declared_server(struct fsm_cluster_spec *spec, json_t *server)
 {
     uint8_t i = spec->servers_n;

@@ -6,6 +6,7 @@
 
 #include "cmd/regent/render.h"
 #include "lib/base/text.h"
+#include "lib/clock.h"
 #include "manager/config.h"
 
 enum client_code tell(const struct client_answer *a)
@@ -112,6 +113,14 @@ static void show_members(const struct style *s, json_t *json, const struct cli *
     render_members(s, json);
 }
 
+static void show_tokens(const struct style *s, json_t *json, const struct cli *cli)
+{
+    char now[32];
+    (void)cli;
+    clock_print(clock_wall(), now);
+    render_tokens(s, json, now);
+}
+
 static void show_declaration(const struct style *s, json_t *json, const struct cli *cli)
 {
     (void)cli;
@@ -155,6 +164,12 @@ enum client_code run_member_list(const struct cli *cli)
 {
     struct client_request r = {.op = CLIENT_MEMBER_LIST};
     return ask_and_show(cli, &r, show_members);
+}
+
+enum client_code run_token_list(const struct cli *cli)
+{
+    struct client_request r = {.op = CLIENT_MEMBER_LIST};
+    return ask_and_show(cli, &r, show_tokens);
 }
 
 static bool take_token(const struct cli *cli, uint64_t *token)

@@ -104,6 +104,12 @@ enum client_code run_token_create(const struct cli *cli)
     return with_asker(cli, cli->args[0], NULL);
 }
 
+enum client_code run_token_revoke(const struct cli *cli)
+{
+    struct client_request r = {.op = CLIENT_TOKEN_REVOKE};
+    return take_name(r.server, cli->args[0]) ? ask_change(cli, &r) : CLIENT_USAGE;
+}
+
 enum client_code run_member_add(const struct cli *cli)
 {
     return with_asker(cli, cli->args[0], cli->args[1]);

@@ -93,9 +93,24 @@ def test_who_does_not_get_in(group3, scene):
     time.sleep(1.5)
     code, output = membership.join_fails(m4, path)
     assert code == 1 and "has expired" in output, output
-    # Another group, and its token here.
+    # Made by mistake: it is listed, and void when it was revoked.
     path, answer = membership.create_token(group, "m4")
     assert answer["id"] == 5
+    assert "m4" in group.regent("token", "list")[1]
+    tokens = json.loads(group.regent("--json", "token", "list")[1])["tokens"]
+    assert [(t["id"], t["name"], t["address"]) for t in tokens] == [(5, "m4", "")], tokens
+    assert answer["token"].split()[3] not in json.dumps(tokens)
+    assert group.regent("token", "revoke", "m4")[1] == "the token of m4 is revoked\n"
+    assert group.regent("token", "list")[1] == "No unused tokens.\n"
+    code, output = membership.join_fails(m4, path)
+    assert code == 1 and "is not valid: it was replaced or revoked" in output, output
+    code, _, said = group.regent("token", "revoke", "m4", check=False)
+    assert code != 0 and "there is no token of m4" in said
+    code, _, said = group.regent("token", "revoke", "m1", check=False)
+    assert code != 0 and "m1 is a member" in said
+    # Another group, and its token here.
+    path, answer = membership.create_token(group, "m4")
+    assert answer["id"] == 6
     token = answer["token"].split()
     other = membership.write_token(group, "other", " ".join([token[0], "00000000000000ff", token[2], token[3]]))
     code, output = membership.join_fails(m4, other)
@@ -116,14 +131,14 @@ def test_who_does_not_get_in(group3, scene):
     m4.stop()
     membership.join(m4, path)
     membership.wait_role(group, "m4", "standby")
-    assert membership.members(group)["m4"]["id"] == 5
+    assert membership.members(group)["m4"]["id"] == 6
     group.regent("member", "promote", "m4", seconds=70)
     group.regent("member", "demote", "m4", seconds=70)
     assert membership.members(group)["m4"]["role"] == "standby"
     assert group.regent("member", "transfer", "m4", check=False)[0] == 5
     group.regent("member", "remove", "m4", seconds=70)
     # Its id is never given again.
-    assert membership.create_token(group, "m4")[1]["id"] == 6
+    assert membership.create_token(group, "m4")[1]["id"] == 7
     membership.forget(group, m4)
 
 

@@ -88,6 +88,20 @@ static void in_trouble(void **unused)
     expect_page(&p, "tests/golden/cli_trouble.txt");
 }
 
+static void tokens_and_what_became_of_them(void **unused)
+{
+    (void)unused;
+    struct page p = page_new(false);
+    json_t *json = json_pack("{s:[{s:i,s:s,s:s,s:s},{s:i,s:s,s:s,s:s}]}", "tokens", "id", 4, "name", "m4", "address",
+                             "", "expires", "2026-11-21T10:59:59.999Z", "id", 5, "name", "m5", "address",
+                             "10.0.0.5:7401", "expires", "2026-11-21T11:00:00.001Z");
+    assert_non_null(json);
+    page_open(&p);
+    render_tokens(&p.style, json, "2026-11-21T11:00:00.000Z");
+    json_decref(json);
+    expect_page(&p, "tests/golden/cli_tokens.txt");
+}
+
 static void without_leader(void **unused)
 {
     (void)unused;
@@ -243,7 +257,7 @@ static void any_json_is_survived(void **unused)
 {
     (void)unused;
     const char *const texts[] = {"{}", "[]", "{\"clusters\":7}", "{\"clusters\":[null,{},{\"servers\":[1,{}]}]}",
-                                 "{\"plans\":[{\"token\":\"x\"},[]],\"members\":[0],\"steps\":[0]}",
+                                 "{\"plans\":[{\"token\":\"x\"},[]],\"members\":[0],\"tokens\":[0],\"steps\":[0]}",
                                  "{\"servers\":[{}],\"evidence\":[1,null,\"x\"],\"found\":[{}],\"events\":3}"};
     for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
         json_t *json = json_loads(texts[i], 0, NULL);
@@ -256,6 +270,7 @@ static void any_json_is_survived(void **unused)
         render_plans(&p.style, json);
         render_plan(&p.style, json);
         render_members(&p.style, json);
+        render_tokens(&p.style, json, "2026-11-21T11:00:00.000Z");
         assert_false(render_declaration(&p.style, json));
         page_text(&p);
         assert_true(p.size > 0);
@@ -270,6 +285,7 @@ int main(void)
         cmocka_unit_test(healthy),
         cmocka_unit_test(in_trouble),
         cmocka_unit_test(without_leader),
+        cmocka_unit_test(tokens_and_what_became_of_them),
         cmocka_unit_test(plans_and_events),
         cmocka_unit_test(declaration_reads_back),
         cmocka_unit_test(colours_only_when_asked),

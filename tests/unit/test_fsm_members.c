@@ -142,6 +142,38 @@ static void bad_tokens_are_refused(void **arg)
     assert_int_equal(token(x, "m2", 1, 9000000), FSM_EXISTS);
 }
 
+static enum fsm_code revoke(struct fixture *x, const char *name)
+{
+    (void)TEXT_COPY(member_command(x, MEMBER_ACT_REVOKE, 0)->name, name);
+    return fixture_apply(x);
+}
+
+static void a_revoked_token_is_void_and_its_id_used_up(void **arg)
+{
+    struct fixture *x = *arg;
+
+    first(x, 3);
+    assert_int_equal(revoke(x, "m4"), FSM_NOT_FOUND);
+    assert_non_null(strstr(x->result.text, "no token of m4"));
+    token(x, "m4", 1, 9000000);
+    token(x, "m5", 2, 9000000);
+    assert_int_equal(revoke(x, "m4"), FSM_OK);
+    assert_int_equal(x->result.value, 4);
+    assert_int_equal(x->state->tokens_n, 1);
+    assert_string_equal(x->state->tokens[0].name, "m5");
+    assert_string_equal(fixture_last_event(x)->kind, "token.revoked");
+    assert_int_equal(revoke(x, "m4"), FSM_NOT_FOUND);
+    join_command(x, 4, "m4", 1);
+    assert_int_equal(fixture_apply(x), FSM_NOT_FOUND);
+    assert_int_equal(token(x, "m4", 1, 9000000), FSM_OK);
+    assert_int_equal(x->result.value, 6);
+    join_command(x, 5, "m5", 2);
+    assert_int_equal(fixture_apply(x), FSM_OK);
+    assert_int_equal(revoke(x, "m5"), FSM_NOT_FOUND); /* It was used. */
+    assert_non_null(strstr(x->result.text, "member remove m5"));
+    assert_int_equal(x->state->members_n, 4);
+}
+
 static void a_token_may_bind_the_address_and_is_replaced_by_a_younger_one(void **arg)
 {
     struct fixture *x = *arg;
@@ -298,6 +330,16 @@ static void make_join(struct walk *w)
     c->role = below(w, 3) == 0 ? MEMBER_STANDBY : MEMBER_VOTER;
 }
 
+static void make_revocation(struct walk *w)
+{
+    const struct fsm_state *s = w->x->state;
+    struct fsm_cmd_member *c = member_command(w->x, MEMBER_ACT_REVOKE, 0);
+    struct text name = TEXT_ON(c->name);
+
+    if (s->tokens_n > 0 && below(w, 6) > 0) text_add(&name, s->tokens[below(w, s->tokens_n)].name);
+    else text_addf(&name, "m%u", 1 + below(w, NAMES));
+}
+
 static void make(struct walk *w)
 {
     unsigned which = below(w, 100);
@@ -309,6 +351,10 @@ static void make(struct walk *w)
     }
     if (which < 45) {
         make_join(w);
+        return;
+    }
+    if (which < 49) {
+        make_revocation(w);
         return;
     }
     c = member_command(w->x, (enum fsm_member_act)(MEMBER_ACT_WANT + below(w, 4)), some_id(w));
@@ -388,6 +434,7 @@ int main(void)
         FSM_TEST(a_member_joins_by_its_token_and_becomes_a_voter),
         FSM_TEST(a_join_is_repeated_by_its_own_directory_only),
         FSM_TEST(bad_tokens_are_refused),
+        FSM_TEST(a_revoked_token_is_void_and_its_id_used_up),
         FSM_TEST(a_token_may_bind_the_address_and_is_replaced_by_a_younger_one),
         FSM_TEST(a_removed_id_is_never_given_again),
         FSM_TEST(the_last_voter_stays),
