@@ -211,6 +211,21 @@ static void promote_step(struct work *w)
     }
 }
 
+/* The acker to try after the plan's: the best of those that were not tried yet. A lossless cluster then begins anew, by
+ * turns, for one of them may have come to its senses; else there is nobody. */
+static uint8_t next_acker(const struct work *w)
+{
+    const struct fsm_reign *reign = &w->cluster->reigns[0];
+    fsm_set tried = reign->epoch == w->plan->epoch ? reign->ackers : 0;
+    fsm_set except = FSM_BIT(w->plan->acker) | choose_unfenced(w);
+    uint8_t next = choose_acker(w, w->plan->to, except | tried), n = w->cluster->servers_n;
+    for (uint8_t i = 1; needs_acker(w) && next == FSM_SERVER_NONE && i < n; i++) {
+        uint8_t server = (uint8_t)((w->plan->acker + i) % n);
+        if (!fsm_set_has(except, server)) next = choose_acker(w, w->plan->to, ~FSM_BIT(server));
+    }
+    return next;
+}
+
 /* The acker does not attach: list another one, or none where that is allowed. True when it proposed. */
 static bool replace_acker(struct work *w)
 {
@@ -219,7 +234,7 @@ static bool replace_acker(struct work *w)
     bool is_late = work_step_ms(w) >= ACKER_MS || is_lost(w, acker, ACKER_LOST_MS);
     if (!is_late || !sight_reached(w->cluster, w->in->view, w->plan->to)) return false;
 
-    uint8_t next = choose_acker(w, w->plan->to, FSM_BIT(acker) | choose_unfenced(w));
+    uint8_t next = next_acker(w);
     if (next == FSM_SERVER_NONE && (needs_acker(w) || work_step_ms(w) < NO_ACKER_MS)) return false;
     struct fsm_cmd_plan_step *step = work_advance(w, STEP_ESTABLISH);
     step->acker = next;

@@ -228,6 +228,37 @@ static void test_only_the_enrolled_one_acknowledges(void **state)
     assert_int_equal(running()->acker, DB4);
 }
 
+/* Two that cannot acknowledge are not tried by turns for ever: where that is allowed, nobody is taken (L1). */
+static void test_hopeless_ackers_end(void **state)
+{
+    (void)state;
+    w->servers[DB3].never_attaches = w->servers[DB4].never_attaches = true;
+    down(DB1, false);
+    run_until(STEP_ESTABLISH);
+    world_run(w, 20000);
+    assert_int_equal(world_cluster(w)->master, DB2);
+    assert_false(w->servers[DB2].read_only);
+}
+
+/* A lossless cluster waits, and each of three has his turn: the last one, too, in whom least is seen. */
+static void test_each_acker_has_its_turn(void **state)
+{
+    (void)state;
+    enum { DB5 = 4 };
+    world_free(w);
+    w = world_new(NULL);
+    world_declare(w, 5, DURABILITY_LOSSLESS);
+    world_enrol(w);
+    w->servers[DB3].never_attaches = w->servers[DB4].never_attaches = w->servers[DB5].never_attaches = true;
+    down(DB1, false);
+    run_until(STEP_ESTABLISH);
+    world_run(w, 30000);
+    assert_true(w->servers[DB2].read_only);
+    w->servers[DB5].never_attaches = false;
+    world_run(w, 12000);
+    assert_false(w->servers[DB2].read_only);
+}
+
 /* With fence F2 the old master is closed once more before the new one opens: it may have restarted, and boot open. */
 static void test_closed_again_before_opening(void **state)
 {
@@ -540,6 +571,8 @@ int main(void)
         T(test_a_server_has_one_cluster), T(test_f2_needs_the_close), T(test_only_a_durable_master_is_a_fence),
         T(test_only_a_durable_master_proves),
         T(test_only_the_current_master_proves),
+        T(test_hopeless_ackers_end),
+        T(test_each_acker_has_its_turn),
         T(test_who_was_given_up_does_not_acknowledge),
         T(test_only_the_enrolled_one_acknowledges), T(test_closed_again_before_opening), T(test_holder_is_dispensable),
         T(test_holder_is_needed_beside_other_ackers), T(test_holder_is_needed_by_one_that_is_no_acker),
