@@ -4,8 +4,7 @@
  * this manager with the id that the token reserved; the directory is made whole; regentd then starts as always, gets
  * the log from the leader, and is made a voter by it. Failure modes: each has one text, and nothing but the nonce is
  * left. The same directory may repeat its join after a crash at any point: the nonce tells that it is the same. Once it
- * is joined,
- * --join does nothing, and the token is not needed any more. */
+ * is joined, --join does nothing, and the token is not needed any more. */
 #ifndef REGENT_CMD_REGENTD_JOIN_H
 #define REGENT_CMD_REGENTD_JOIN_H
 

@@ -117,7 +117,8 @@ static int bootstrap(const struct config *config)
     return 0;
 }
 
-/* libuv's pool carries libraft's file operations only; its default of 4 threads lets them wait for each other. */
+/* libuv's pool carries libraft's file operations and look-ups of names; its default of 4 threads lets them wait for
+ * each other. */
 static void size_pool(void)
 {
     if (!getenv("UV_THREADPOOL_SIZE")) setenv("UV_THREADPOOL_SIZE", "16", 1);
