@@ -68,9 +68,6 @@ int schema_read(const struct schema *schema, const struct yaml_file *file, void 
  * that has nothing else. */
 void schema_print(const struct schema *schema, const void *from, FILE *out);
 
-/* The one of 'names' that is most like 'word' (letter case aside), or NULL when none is near. */
-const char *schema_suggest(const char *word, const char *const *names, unsigned names_n);
-
 /* Writes 'ms' as a duration in its largest whole unit ("500ms", "1s") into 'to' of at least 16 bytes. */
 void schema_print_duration(uint32_t ms, char *to);
 

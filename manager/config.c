@@ -6,6 +6,7 @@
 
 #include "lib/base/text.h"
 #include "lib/schema.h"
+#include "lib/suggest.h"
 #include "lib/yaml.h"
 #include "manager/config_types.h"
 
@@ -112,7 +113,7 @@ static int check_own_member(const struct config *config, const struct yaml_file 
         if (text_equal(names[i], config->node)) own = &config->group[i];
     }
     if (own == NULL) {
-        near = schema_suggest(config->node, names, config->group_n);
+        near = suggest(config->node, names, config->group_n);
         return yaml_file_error(e, file->path, config_line_of(file, NULL, "node"),
                                "node \"%s\" is not in group, expected the name of one of its members%s%s%s",
                                config->node, near == NULL ? "" : ", did you mean \"", near == NULL ? "" : near,

@@ -3,6 +3,7 @@
 
 #include "cmd/regent/commands.h"
 #include "lib/base/must.h"
+#include "lib/suggest.h"
 
 const struct command commands[] = {
 #define X(function, words, args, min, max, options, summary, detail)                                                  \
@@ -149,48 +150,16 @@ void print_man(FILE *out)
 
 /* ---- did you mean ---- */
 
-enum { WORD_MAX = 32 };
-
-/* Levenshtein distance of two words of at most WORD_MAX letters; longer ones are far from all. */
-static unsigned distance(const char *a, const char *b)
-{
-    size_t an = strlen(a), bn = strlen(b);
-    unsigned row[WORD_MAX + 1];
-    if (an > WORD_MAX || bn > WORD_MAX) return WORD_MAX;
-    for (unsigned j = 0; j <= bn; j++) row[j] = j;
-    for (size_t i = 1; i <= an; i++) {
-        unsigned diagonal = row[0];
-        row[0] = (unsigned)i;
-        for (size_t j = 1; j <= bn; j++) {
-            unsigned replace = diagonal + (a[i - 1] != b[j - 1]);
-            unsigned shift = (row[j] < row[j - 1] ? row[j] : row[j - 1]) + 1;
-            diagonal = row[j];
-            row[j] = replace < shift ? replace : shift;
-        }
-    }
-    return row[bn];
-}
-
-static const char *nearer(const char *word, const char *candidate, const char *best, unsigned *least)
-{
-    unsigned d = distance(word, candidate);
-    if (d >= *least) return best;
-    *least = d;
-    return candidate;
-}
-
 const char *nearest_command(const char *word)
 {
-    unsigned least = 3;
-    const char *best = NULL;
-    for (unsigned i = 0; i < commands_n; i++) best = nearer(word, commands[i].words, best, &least);
-    return best;
+    const char *names[ARRAY_LEN(commands)];
+    for (unsigned i = 0; i < commands_n; i++) names[i] = commands[i].words;
+    return suggest(word, names, commands_n);
 }
 
 const char *nearest_option(const char *word)
 {
-    unsigned least = 3;
-    const char *best = NULL;
-    for (unsigned o = 0; o < OPTIONS_N; o++) best = nearer(word, option_texts[o].name, best, &least);
-    return best;
+    const char *names[OPTIONS_N];
+    for (unsigned o = 0; o < OPTIONS_N; o++) names[o] = option_texts[o].name;
+    return suggest(word, names, OPTIONS_N);
 }

@@ -110,7 +110,9 @@ static enum client_code parse_option(struct cli *cli, struct words *words, int a
     const char *value = name[len] == '=' ? name + len + 1 : NULL;
     int o = find_option(name, len);
     if (o < 0) {
-        const char *near = nearest_option(name);
+        char word[64];
+        (void)text_copy(word, len < sizeof(word) ? len + 1 : sizeof(word), name);
+        const char *near = nearest_option(word);
         return near != NULL ? usage(NULL, "there is no option %s; did you mean --%s?", argv[*i], near)
                             : usage(NULL, "there is no option %s", argv[*i]);
     }

@@ -157,6 +157,7 @@ STATUS_JSON = {"leader": "m1", "term": 3, "index": 9, "stale": False, "from": "m
     (["status", "a", "b"], '"b" is too much'),
     (["status", "--follow"], "does not take --follow"),
     (["--conect", "x", "status"], "did you mean --connect?"),
+    (["--conect=/run/x.sock", "status"], "did you mean --connect?"),
     (["status", "--connect"], "wants a value"),
     (["status", "--json=yes"], "takes no value"),
     (["plan", "show", "first"], "named by its number"),

@@ -15,7 +15,7 @@
 
 #include "lib/base/text.h"
 #include "lib/file.h"
-#include "lib/schema.h"
+#include "lib/suggest.h"
 #include "manager/config.h"
 #include "manager/config_types.h"
 
@@ -410,14 +410,14 @@ static void suggestions_are_near_or_absent(void **state)
     static const char *const names[] = {"probe", "timeout", "address", "name"};
 
     (void)state;
-    assert_string_equal(schema_suggest("porbe", names, 4), "probe");   /* Swapped. */
-    assert_string_equal(schema_suggest("timout", names, 4), "timeout"); /* Lost. */
-    assert_string_equal(schema_suggest("NAME", names, 4), "name");
-    assert_string_equal(schema_suggest("addr", names, 4), "address"); /* Its beginning. */
-    assert_string_equal(schema_suggest("names_of", names, 4), "name");
-    assert_null(schema_suggest("zookeeper", names, 4));
-    assert_null(schema_suggest("", names, 4));
-    assert_null(schema_suggest("a", names, 4));
+    assert_string_equal(suggest("porbe", names, 4), "probe");   /* Swapped. */
+    assert_string_equal(suggest("timout", names, 4), "timeout"); /* Lost. */
+    assert_string_equal(suggest("NAME", names, 4), "name");
+    assert_string_equal(suggest("addr", names, 4), "address"); /* Its beginning. */
+    assert_string_equal(suggest("names_of", names, 4), "name");
+    assert_null(suggest("zookeeper", names, 4));
+    assert_null(suggest("", names, 4));
+    assert_null(suggest("a", names, 4));
 }
 
 int main(void)
