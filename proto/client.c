@@ -8,15 +8,10 @@
 
 #include "lib/frame.h"
 #include "proto/client.pb-c.h"
+#include "proto/fields.h"
 
 /* A request is small: a bound far below a frame's keeps what a stranger can make us allocate small, too. */
 enum { REQUEST_SIZE_MAX = 32 << 10 };
-
-/* Text of a message: borrowed by the message while it is packed. */
-static ProtobufCBinaryData bytes_of(const char *s)
-{
-    return (ProtobufCBinaryData){.len = strlen(s), .data = (uint8_t *)(uintptr_t)s};
-}
 
 /* Copies 'from' into 'to' of 'size' bytes. Returns false when it does not fit or has a NUL inside. */
 static bool bytes_to(char *to, size_t size, const ProtobufCBinaryData *from)
@@ -25,19 +20,6 @@ static bool bytes_to(char *to, size_t size, const ProtobufCBinaryData *from)
     if (from->len > 0) memcpy(to, from->data, from->len);
     to[from->len] = '\0';
     return true;
-}
-
-/* Packs 'm' into malloc'd bytes. Never an empty body: malloc(0) may be NULL. */
-static int pack(const ProtobufCMessage *m, void **data, size_t *size)
-{
-    *size = protobuf_c_message_get_packed_size(m);
-    *data = malloc(*size + 1);
-    if (*data == NULL) {
-        *size = 0;
-        return -ENOMEM;
-    }
-    MUST(protobuf_c_message_pack(m, *data) == *size);
-    return 0;
 }
 
 static bool has_member(enum client_op op)
@@ -56,18 +38,18 @@ bool client_request_changes(const struct client_request *r)
 static void spec_to_message(const struct fsm_cluster_spec *s, Regent__Client__Spec *m, Regent__Client__Server *servers,
                             Regent__Client__Server **pointers)
 {
-    m->name = bytes_of(s->name);
+    m->name = fields_bytes(s->name);
     m->flavour = (uint32_t)s->flavour;
     m->durability = (uint32_t)s->durability;
-    m->defaults_file = bytes_of(s->defaults_file);
-    m->group = bytes_of(s->group);
+    m->defaults_file = fields_bytes(s->defaults_file);
+    m->group = fields_bytes(s->group);
     m->probe_ms = s->probe_ms;
     m->timeout_ms = s->timeout_ms;
     MUST(s->servers_n <= FSM_SERVERS_MAX);
     for (uint8_t i = 0; i < s->servers_n; i++) {
         regent__client__server__init(&servers[i]);
-        servers[i].name = bytes_of(s->servers[i].name);
-        servers[i].address = bytes_of(s->servers[i].address);
+        servers[i].name = fields_bytes(s->servers[i].name);
+        servers[i].address = fields_bytes(s->servers[i].address);
         servers[i].role = (uint32_t)s->servers[i].role;
         pointers[i] = &servers[i];
     }
@@ -75,20 +57,15 @@ static void spec_to_message(const struct fsm_cluster_spec *s, Regent__Client__Sp
     m->servers = pointers;
 }
 
-static ProtobufCBinaryData raw_of(const uint8_t *bytes, size_t size)
-{
-    return (ProtobufCBinaryData){.len = size, .data = (uint8_t *)(uintptr_t)bytes};
-}
-
 static void member_to_message(const struct client_request *r, Regent__Client__Member *m)
 {
     const struct client_member *from = &r->member;
     bool joins = r->op == CLIENT_MEMBER_JOIN;
-    m->address = bytes_of(from->address);
+    m->address = fields_bytes(from->address);
     m->role = (uint32_t)from->role;
-    m->hash = raw_of(from->hash, r->op == CLIENT_TOKEN_CREATE ? sizeof(from->hash) : 0);
-    m->secret = raw_of(from->secret, joins ? sizeof(from->secret) : 0);
-    m->nonce = raw_of(from->nonce, joins ? sizeof(from->nonce) : 0);
+    m->hash = fields_raw(from->hash, r->op == CLIENT_TOKEN_CREATE ? sizeof(from->hash) : 0);
+    m->secret = fields_raw(from->secret, joins ? sizeof(from->secret) : 0);
+    m->nonce = fields_raw(from->nonce, joins ? sizeof(from->nonce) : 0);
     m->group = from->group;
     m->ttl_s = from->ttl_s;
 }
@@ -104,8 +81,8 @@ int client_request_encode(const struct client_request *r, void **data, size_t *s
     m.op = (uint32_t)r->op;
     m.client = r->id.client;
     m.seq = r->id.seq;
-    m.cluster = bytes_of(r->cluster);
-    m.server = bytes_of(r->server);
+    m.cluster = fields_bytes(r->cluster);
+    m.server = fields_bytes(r->server);
     m.number = r->number;
     m.follow = r->follow;
     m.dry_run = r->dry_run;
@@ -113,7 +90,7 @@ int client_request_encode(const struct client_request *r, void **data, size_t *s
     m.create = r->create;
     m.stale_ok = r->stale_ok;
     m.since = r->id.since;
-    m.text = bytes_of(r->text);
+    m.text = fields_bytes(r->text);
     if (r->op == CLIENT_CLUSTER_SET) {
         spec_to_message(&r->spec, &spec, servers, pointers);
         m.spec = &spec;
@@ -122,7 +99,7 @@ int client_request_encode(const struct client_request *r, void **data, size_t *s
         member_to_message(r, &member);
         m.member = &member;
     }
-    return pack(&m.base, data, size);
+    return fields_pack(&m.base, data, size);
 }
 
 static int spec_from_message(struct fsm_cluster_spec *s, const Regent__Client__Spec *m, struct err *e)
@@ -222,11 +199,11 @@ int client_answer_encode(const struct client_answer *a, void **data, size_t *siz
 {
     Regent__Client__Answer m = REGENT__CLIENT__ANSWER__INIT;
     m.code = (uint32_t)a->code;
-    m.text = bytes_of(a->text);
-    m.leader = bytes_of(a->leader);
+    m.text = fields_bytes(a->text);
+    m.leader = fields_bytes(a->leader);
     m.index = a->index;
-    if (a->json != NULL) m.json = bytes_of(a->json);
-    int rv = pack(&m.base, data, size);
+    if (a->json != NULL) m.json = fields_bytes(a->json);
+    int rv = fields_pack(&m.base, data, size);
     if (rv == 0 && *size > FRAME_BODY_MAX) {
         free(*data);
         *data = NULL;

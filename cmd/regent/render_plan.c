@@ -3,9 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cmd/regent/declaration.h"
 #include "cmd/regent/render.h"
 #include "lib/base/must.h"
-#include "lib/base/text.h"
 #include "manager/config.h"
 
 static void put_line(FILE *out, const char *label, const char *text)
@@ -210,30 +210,10 @@ void render_tokens(const struct style *s, json_t *members, const char *now)
     table_print(s, table, 0);
 }
 
-static bool declared_server(struct fsm_cluster_spec *spec, json_t *server)
+bool render_declaration(const struct style *s, json_t *declaration)
 {
-    uint8_t i = spec->servers_n;
-    if (i >= FSM_SERVERS_MAX) return false;
-    spec->servers_n++;
-    spec->servers[i].role = fsm_role_parse(field(server, "role"));
-    return TEXT_COPY(spec->servers[i].name, field(server, "name")) &&
-           TEXT_COPY(spec->servers[i].address, field(server, "address")) && spec->servers[i].role != fsm_role_none;
-}
-
-bool render_declaration(const struct style *s, json_t *d)
-{
-    struct fsm_cluster_spec spec = {0};
-    json_t *credentials = json_object_get(d, "credentials"), *detect = json_object_get(d, "detect"), *server;
-    size_t i;
-    spec.flavour = fsm_flavour_parse(field(d, "flavour"));
-    spec.durability = fsm_durability_parse(field(d, "durability"));
-    spec.probe_ms = (uint32_t)json_integer_value(json_object_get(detect, "probe_ms"));
-    spec.timeout_ms = (uint32_t)json_integer_value(json_object_get(detect, "timeout_ms"));
-    bool good = TEXT_COPY(spec.name, field(d, "cluster")) &&
-                TEXT_COPY(spec.defaults_file, field(credentials, "defaults_file")) &&
-                TEXT_COPY(spec.group, field(credentials, "group")) && spec.name[0] != '\0' &&
-                spec.flavour != fsm_flavour_none && spec.durability != fsm_durability_none;
-    json_array_foreach(field_array(d, "servers"), i, server) good = declared_server(&spec, server) && good;
+    struct fsm_cluster_spec spec;
+    bool good = declaration_read(declaration, &spec);
     if (good) config_print_cluster(&spec, s->out);
     return good;
 }

@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cmd/regent/declaration.h"
 #include "cmd/regent/render.h"
 #include "cmd/regent/run.h"
-#include "lib/base/text.h"
 
 enum { STATE_FORMAT = 1 };
 
@@ -64,47 +64,6 @@ enum client_code run_state_export(const struct cli *cli)
 
 /* ---- import ---- */
 
-static const char *text_at(const json_t *object, const char *key)
-{
-    const char *text = json_string_value(json_object_get(object, key));
-    return text != NULL ? text : "";
-}
-
-static bool read_servers(const json_t *servers, struct fsm_cluster_spec *spec)
-{
-    size_t n = json_array_size(servers);
-    if (n > FSM_SERVERS_MAX) return false;
-    spec->servers_n = (uint8_t)n;
-    for (size_t i = 0; i < n; i++) {
-        const json_t *from = json_array_get(servers, i);
-        spec->servers[i].role = fsm_role_parse(text_at(from, "role"));
-        if (!TEXT_COPY(spec->servers[i].name, text_at(from, "name")) ||
-            !TEXT_COPY(spec->servers[i].address, text_at(from, "address")) || spec->servers[i].role == 0)
-            return false;
-    }
-    return true;
-}
-
-static bool read_ms(const json_t *object, const char *key, uint32_t *ms)
-{
-    json_int_t value = json_integer_value(json_object_get(object, key));
-    *ms = value > 0 && value <= UINT32_MAX ? (uint32_t)value : 0;
-    return *ms != 0;
-}
-
-/* False when it is no declaration; what it means is judged by the group. */
-static bool read_spec(const json_t *from, struct fsm_cluster_spec *spec)
-{
-    const json_t *credentials = json_object_get(from, "credentials"), *detect = json_object_get(from, "detect");
-    memset(spec, 0, sizeof *spec);
-    spec->flavour = fsm_flavour_parse(text_at(from, "flavour"));
-    spec->durability = fsm_durability_parse(text_at(from, "durability"));
-    return spec->flavour != 0 && spec->durability != 0 && TEXT_COPY(spec->name, text_at(from, "cluster")) &&
-           spec->name[0] != '\0' && TEXT_COPY(spec->defaults_file, text_at(credentials, "defaults_file")) &&
-           TEXT_COPY(spec->group, text_at(credentials, "group")) && read_ms(detect, "probe_ms", &spec->probe_ms) &&
-           read_ms(detect, "timeout_ms", &spec->timeout_ms) && read_servers(json_object_get(from, "servers"), spec);
-}
-
 /* Reads all before anything is asked for. Returns how many, or -1 after telling what is wrong. */
 static int read_export(const char *path, struct fsm_cluster_spec *specs)
 {
@@ -117,7 +76,7 @@ static int read_export(const char *path, struct fsm_cluster_spec *specs)
     if (root == NULL) fprintf(stderr, "regent: %s:%d: %s\n", path, error.line, error.text);
     else if (!good) fprintf(stderr, "regent: %s is no `regent state export` of this version\n", path);
     for (size_t i = 0; i < n && good; i++) {
-        good = read_spec(json_array_get(clusters, i), &specs[i]);
+        good = declaration_read(json_array_get(clusters, i), &specs[i]);
         if (!good) fprintf(stderr, "regent: %s: cluster %zu is no declaration: nothing was changed\n", path, i + 1);
     }
     json_decref(root);

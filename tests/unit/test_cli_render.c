@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "cmd/regent/declaration.c"
 #include "cmd/regent/render_plan.c"
 #include "cmd/regent/render_status.c"
 #include "cmd/regent/render_text.c"
