@@ -82,15 +82,6 @@ int wire_open_unix(struct wire *w, const char *path, struct mono deadline, struc
     return 0;
 }
 
-static bool is_loopback(const struct sockaddr *sa)
-{
-    if (sa->sa_family == AF_INET)
-        return ntohl(((const struct sockaddr_in *)(const void *)sa)->sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
-    const struct in6_addr *v6 = &((const struct sockaddr_in6 *)(const void *)sa)->sin6_addr;
-    if (sa->sa_family != AF_INET6) return false;
-    return IN6_IS_ADDR_LOOPBACK(v6) || (IN6_IS_ADDR_V4MAPPED(v6) && v6->s6_addr[12] == IN_LOOPBACKNET);
-}
-
 int wire_open_tcp(struct wire *w, const char *address, bool is_local, struct mono deadline, struct err *e)
 {
     char host[HOST_SIZE], service[8];
@@ -104,7 +95,7 @@ int wire_open_tcp(struct wire *w, const char *address, bool is_local, struct mon
     if (rv != 0) return err_set(e, -EHOSTUNREACH, "%s: %s", address, gai_strerror(rv));
     int fd = -EHOSTUNREACH;
     for (const struct addrinfo *a = list; a != NULL && fd < 0; a = a->ai_next)
-        fd = is_local && !is_loopback(a->ai_addr) ? -EACCES : connect_to(a->ai_addr, a->ai_addrlen, deadline);
+        fd = is_local && !address_is_loopback(a->ai_addr) ? -EACCES : connect_to(a->ai_addr, a->ai_addrlen, deadline);
     freeaddrinfo(list);
     if (fd < 0) return err_errno(e, fd, "%s", address);
     int one = 1;

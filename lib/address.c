@@ -1,8 +1,9 @@
-/* Addresses of managers and servers as text: see the header. */
+/* Addresses of managers and servers: see the header. */
 #include "lib/address.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <netinet/in.h>
 #include <string.h>
 
 #include "lib/base/text.h"
@@ -43,4 +44,18 @@ int address_split(const char *address, char *host, size_t host_size, uint16_t *p
     if (number > UINT16_MAX) return -EINVAL;
     *port = (uint16_t)number;
     return 0;
+}
+
+bool address_is_loopback(const struct sockaddr *sa)
+{
+    struct in6_addr v6;
+    struct in_addr v4;
+
+    if (sa->sa_family == AF_INET) {
+        memcpy(&v4, &((const struct sockaddr_in *)(const void *)sa)->sin_addr, sizeof v4);
+        return ntohl(v4.s_addr) >> 24 == IN_LOOPBACKNET;
+    }
+    if (sa->sa_family != AF_INET6) return false;
+    memcpy(&v6, &((const struct sockaddr_in6 *)(const void *)sa)->sin6_addr, sizeof v6);
+    return IN6_IS_ADDR_LOOPBACK(&v6) || (IN6_IS_ADDR_V4MAPPED(&v6) && v6.s6_addr[12] == IN_LOOPBACKNET);
 }

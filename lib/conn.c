@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "lib/address.h"
 #include "lib/base/text.h"
 #include "lib/conn_private.h"
 
@@ -439,7 +440,7 @@ static bool note_peer(struct conn *conn, uv_stream_t *stream)
     if (conn->local) return true;
     if (uv_tcp_getpeername((uv_tcp_t *)stream, (struct sockaddr *)sa, &size) != 0) return conn->net->tls != NULL;
     conn_sockaddr_print(sa, conn->peer, sizeof conn->peer);
-    return conn->net->tls != NULL || conn_sockaddr_is_loopback(sa);
+    return conn->net->tls != NULL || address_is_loopback((const struct sockaddr *)sa);
 }
 
 struct conn *conn_accept(struct conn_net *net, struct uv_stream_s *stream, bool local, const struct conn_hooks *hooks)

@@ -38,16 +38,6 @@ struct dial {
     char why[CONN_TEXT_SIZE]; /* What the last attempt failed by. */
 };
 
-bool conn_sockaddr_is_loopback(const struct sockaddr_storage *sa)
-{
-    if (sa->ss_family == AF_INET) {
-        return ntohl(((const struct sockaddr_in *)sa)->sin_addr.s_addr) >> 24 == 127;
-    }
-    const struct in6_addr *v6 = &((const struct sockaddr_in6 *)sa)->sin6_addr;
-    return sa->ss_family == AF_INET6 &&
-           (memcmp(v6, &in6addr_loopback, sizeof *v6) == 0 || (IN6_IS_ADDR_V4MAPPED(v6) && v6->s6_addr[12] == 127));
-}
-
 void conn_sockaddr_print(const struct sockaddr_storage *sa, char *to, size_t size)
 {
     char host[INET6_ADDRSTRLEN] = "?";
@@ -135,7 +125,7 @@ static void try_next(struct conn *conn)
     int rc = 0;
     while (d->next < d->addresses_n) {
         const struct sockaddr_storage *to = &d->addresses[d->next++];
-        if (conn->net->tls == NULL && !conn_sockaddr_is_loopback(to)) {
+        if (conn->net->tls == NULL && !address_is_loopback((const struct sockaddr *)to)) {
             (void)TEXT_COPY(d->why, "without TLS only loopback addresses are connected to");
             continue;
         }

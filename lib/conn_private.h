@@ -68,8 +68,6 @@ void conn_stream_freed(uv_handle_t *handle);
 
 /* conn_dial.c */
 void conn_dial_stop(struct conn *conn);
-/* Plaintext may only be spoken with these. */
-bool conn_sockaddr_is_loopback(const struct sockaddr_storage *sa);
 /* "127.0.0.1:80", "[::1]:80". */
 void conn_sockaddr_print(const struct sockaddr_storage *sa, char *to, size_t size);
 

@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <sys/mman.h>
 
+#include "lib/address.h"
 #include "lib/conn_private.h"
 
 static int setup_plain(void **state)
@@ -243,6 +244,26 @@ static void test_who_never_reads_answers_of_tls_is_closed(void **state)
     WAIT_UNTIL(w, w->in.closed_n == 1);
     assert_string_equal(w->in.why, "the other side does not take what it is sent");
     assert_true(held_max < CONN_QUEUE_MAX + CONN_QUEUE_HIGH);
+}
+
+static bool is_loopback(const char *host)
+{
+    struct sockaddr_storage sa = {0};
+    if (strchr(host, ':') != NULL) assert_int_equal(uv_ip6_addr(host, 7, (struct sockaddr_in6 *)&sa), 0);
+    else assert_int_equal(uv_ip4_addr(host, 7, (struct sockaddr_in *)&sa), 0);
+    return address_is_loopback((const struct sockaddr *)&sa);
+}
+
+static void test_plaintext_is_for_this_machine(void **state)
+{
+    (void)state;
+    assert_true(is_loopback("127.0.0.1") && is_loopback("127.255.0.9") && is_loopback("::1"));
+    assert_true(is_loopback("::ffff:127.0.0.1"));
+    assert_false(is_loopback("128.0.0.1") || is_loopback("126.255.255.255") || is_loopback("0.0.0.0"));
+    assert_false(is_loopback("::") || is_loopback("::2") || is_loopback("fe80::1") || is_loopback("::ffff:10.0.0.1"));
+    assert_false(is_loopback("::127.0.0.1"));
+    const struct sockaddr nowhere = {.sa_family = AF_UNIX};
+    assert_false(address_is_loopback(&nowhere));
 }
 
 /* --- failures of dialling ----------------------------------------------------------------------------------------- */
@@ -625,6 +646,7 @@ int main(void)
         BOTH(test_a_relay_holds_back_its_source),
         BOTH(test_who_never_reads_is_closed),
         TLS(test_who_never_reads_answers_of_tls_is_closed),
+        cmocka_unit_test(test_plaintext_is_for_this_machine),
         BOTH(test_dialling_nowhere),
         BOTH(test_a_look_up_is_cancelled),
         BOTH(test_closed_in_every_state),
