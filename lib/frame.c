@@ -1,4 +1,4 @@
-/* Frames: little-endian headers by hand, so that the bytes are the same on every machine and no read is unaligned. */
+/* Frames: headers byte by byte, and the reader that collects what comes in pieces. */
 #include "lib/frame.h"
 
 #include <errno.h>
@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "lib/base/bound.h"
+#include "lib/base/bytes.h"
 
 enum {
     FRAME_VERSION = 1,
@@ -15,19 +16,6 @@ enum {
 };
 
 static const uint8_t magic[4] = {'R', 'G', 'N', 'T'};
-
-static void put(uint8_t *to, uint64_t value, unsigned bytes)
-{
-    for (unsigned i = 0; i < bytes; i++) to[i] = (uint8_t)(value >> (8 * i));
-}
-
-static uint64_t get(const uint8_t *from, unsigned bytes)
-{
-    uint64_t value = 0;
-
-    for (unsigned i = 0; i < bytes; i++) value |= (uint64_t)from[i] << (8 * i);
-    return value;
-}
 
 void frame_preamble(uint8_t to[FRAME_PREAMBLE_SIZE], enum frame_protocol protocol)
 {
@@ -48,18 +36,18 @@ int frame_preamble_read(const uint8_t from[FRAME_PREAMBLE_SIZE])
 void frame_header_write(uint8_t to[FRAME_HEADER_SIZE], const struct frame_header *h)
 {
     MUST(h->body_size <= FRAME_BODY_MAX);
-    put(to, h->body_size, 4);
-    put(to + 4, h->type, 2);
-    put(to + 6, h->flags, 2);
-    put(to + 8, h->request, 8);
+    bytes_put_u32(to, h->body_size);
+    bytes_put_u16(to + 4, h->type);
+    bytes_put_u16(to + 6, h->flags);
+    bytes_put_u64(to + 8, h->request);
 }
 
 int frame_header_read(struct frame_header *h, const uint8_t from[FRAME_HEADER_SIZE])
 {
-    h->body_size = (uint32_t)get(from, 4);
-    h->type = (uint16_t)get(from + 4, 2);
-    h->flags = (uint16_t)get(from + 6, 2);
-    h->request = get(from + 8, 8);
+    h->body_size = bytes_u32(from);
+    h->type = bytes_u16(from + 4);
+    h->flags = bytes_u16(from + 6);
+    h->request = bytes_u64(from + 8);
     return BOUND(frame_body, h->body_size > FRAME_BODY_MAX) ? -EMSGSIZE : 0;
 }
 

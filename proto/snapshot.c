@@ -2,7 +2,6 @@
  *
  * Records are packed one by one into a growing buffer and unpacked one by one into a fresh state, so that memory stays
  * near the size of the bytes. Whatever is wrong with the bytes is named, and the state is empty then. */
-#include <endian.h>
 #include <errno.h>
 #include <openssl/evp.h>
 #include <stdlib.h>
@@ -12,6 +11,7 @@
 #include "fsm/apply.h"
 #include "fsm/version.h"
 #include "lib/base/bound.h"
+#include "lib/base/bytes.h"
 #include "proto/convert.h"
 #include "proto/snapshot_record.h"
 
@@ -44,27 +44,13 @@ static uint8_t *extend(struct buffer *b, size_t n)
     return b->data + b->size - n;
 }
 
-static void put_u32(uint8_t *to, uint32_t v)
-{
-    v = htole32(v);
-    memcpy(to, &v, sizeof(v));
-}
-
-static uint32_t get_u32(const uint8_t *from)
-{
-    uint32_t v;
-
-    memcpy(&v, from, sizeof(v));
-    return le32toh(v);
-}
-
 static int add_record(void *arg, const Regent__Snapshot__Record *record)
 {
     size_t size = protobuf_c_message_get_packed_size(&record->base);
     uint8_t *to = extend(arg, LENGTH_SIZE + size);
 
     if (to == NULL) return -ENOMEM;
-    put_u32(to, (uint32_t)size);
+    bytes_put_u32(to, (uint32_t)size);
     MUST(protobuf_c_message_pack(&record->base, to + LENGTH_SIZE) == size);
     return 0;
 }
@@ -77,7 +63,6 @@ static uint32_t crc_of(const uint8_t *data, size_t size)
 int proto_snapshot_encode(const struct fsm_state *state, void **data, size_t *size)
 {
     struct buffer b = {0};
-    uint64_t body_size;
     int rc;
 
     *data = NULL;
@@ -89,10 +74,9 @@ int proto_snapshot_encode(const struct fsm_state *state, void **data, size_t *si
         return rc;
     }
     memcpy(b.data, magic, sizeof(magic));
-    put_u32(b.data + 8, state->version);
-    put_u32(b.data + 12, crc_of(b.data + HEADER_SIZE, b.size - HEADER_SIZE));
-    body_size = htole64(b.size - HEADER_SIZE);
-    memcpy(b.data + 16, &body_size, sizeof(body_size));
+    bytes_put_u32(b.data + 8, state->version);
+    bytes_put_u32(b.data + 12, crc_of(b.data + HEADER_SIZE, b.size - HEADER_SIZE));
+    bytes_put_u64(b.data + 16, b.size - HEADER_SIZE);
     *data = b.data;
     *size = b.size;
     return 0;
@@ -120,7 +104,7 @@ bool proto_state_digest(const struct fsm_state *state, uint8_t to[PROTO_DIGEST_S
     uint8_t version[4];
     bool good;
 
-    put_u32(version, state->version);
+    bytes_put_u32(version, state->version);
     good = h.hash != NULL && EVP_DigestInit_ex(h.hash, EVP_sha256(), NULL) == 1 &&
            EVP_DigestUpdate(h.hash, version, sizeof(version)) == 1 &&
            snapshot_write_records(state, hash_record, &h) == 0 && EVP_DigestFinal_ex(h.hash, to, NULL) == 1;
@@ -135,23 +119,23 @@ int proto_snapshot_check(const void *bytes, size_t size, struct err *e)
 {
     const uint8_t *data = bytes;
     uint64_t body_size;
+    uint32_t version;
 
     if (size < HEADER_SIZE) return err_set(e, -EPROTO, "snapshot: shorter than its header");
     if (memcmp(data, magic, sizeof(magic)) != 0) return err_set(e, -EPROTO, "snapshot: it is not one of Regent");
-    if (get_u32(data + 8) < FSM_VERSION_FIRST) {
-        return err_set(e, -EPROTO, "snapshot: version %u is none", get_u32(data + 8));
-    }
-    if (get_u32(data + 8) > FSM_VERSION_MAX || get_u32(data + 8) < FSM_VERSION_MIN) {
+    version = bytes_u32(data + 8);
+    if (version < FSM_VERSION_FIRST) return err_set(e, -EPROTO, "snapshot: version %u is none", version);
+    if (version > FSM_VERSION_MAX || version < FSM_VERSION_MIN) {
         return err_set(e, -ENOTSUP, "snapshot: it is of version %u, and this program (%s) speaks versions %d to %d: "
-                       "start one that speaks version %u; nothing was changed here", get_u32(data + 8), REGENT_VERSION,
-                       FSM_VERSION_MIN, FSM_VERSION_MAX, get_u32(data + 8));
+                       "start one that speaks version %u; nothing was changed here", version, REGENT_VERSION,
+                       FSM_VERSION_MIN, FSM_VERSION_MAX, version);
     }
-    memcpy(&body_size, data + 16, sizeof(body_size));
-    if (le64toh(body_size) != size - HEADER_SIZE) {
+    body_size = bytes_u64(data + 16);
+    if (body_size != size - HEADER_SIZE) {
         return err_set(e, -EPROTO, "snapshot: %zu bytes instead of %llu", size - HEADER_SIZE,
-                       (unsigned long long)le64toh(body_size));
+                       (unsigned long long)body_size);
     }
-    if (get_u32(data + 12) != crc_of(data + HEADER_SIZE, size - HEADER_SIZE)) {
+    if (bytes_u32(data + 12) != crc_of(data + HEADER_SIZE, size - HEADER_SIZE)) {
         return err_set(e, -EPROTO, "snapshot: the CRC differs: the file is damaged");
     }
     return 0;
@@ -160,7 +144,7 @@ int proto_snapshot_check(const void *bytes, size_t size, struct err *e)
 static void read_records(struct snapshot_reader *r, const uint8_t *data, size_t size)
 {
     while (size > 0 && r->f.code == 0) {
-        size_t length = size < LENGTH_SIZE ? size : get_u32(data);
+        size_t length = size < LENGTH_SIZE ? size : bytes_u32(data);
 
         if (size < LENGTH_SIZE || BOUND(snapshot_record, length > size - LENGTH_SIZE)) {
             fields_fail(&r->f, -EPROTO, "a record", "is cut off");
@@ -188,7 +172,7 @@ int proto_snapshot_decode_zeroed(struct fsm_state *state, const void *data, size
     fsm_init_zeroed(state);
     rc = proto_snapshot_check(data, size, e);
     if (rc != 0) return rc;
-    state->version = get_u32((const uint8_t *)data + 8);
+    state->version = bytes_u32((const uint8_t *)data + 8);
     read_records(&r, (const uint8_t *)data + HEADER_SIZE, size - HEADER_SIZE);
     /* Last of all the rules of the state itself: nothing that no sequence of commands could make gets in. */
     broken = r.f.code == 0 ? fsm_invariant(state) : NULL;

@@ -2,6 +2,7 @@
 #ifndef REGENT_RAFT_LOG_INTERNAL_H
 #define REGENT_RAFT_LOG_INTERNAL_H
 
+#include "lib/base/bytes.h"
 #include "raft/log_read.h"
 
 enum {
@@ -21,16 +22,6 @@ struct log_segment {
 
 /* CRC-32 as libraft computes it: polynomial 0x04c11db7, highest bit first, nothing inverted. */
 uint32_t log_crc(uint32_t crc, const void *data, size_t size);
-
-static inline uint32_t log_u32(const uint8_t *from)
-{
-    return from[0] | (uint32_t)from[1] << 8 | (uint32_t)from[2] << 16 | (uint32_t)from[3] << 24;
-}
-
-static inline uint64_t log_u64(const uint8_t *from)
-{
-    return log_u32(from) | (uint64_t)log_u32(from + 4) << 32;
-}
 
 /* Notes what is wrong; the first text stays. */
 void log_problem(struct log_image *image, const char *format, ...) REGENT_PRINTF(2, 3);

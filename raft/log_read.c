@@ -207,8 +207,8 @@ static int read_metadata(struct log_image *image, const char *name, uint64_t *va
     if (rc == -EFBIG) log_problem(image, "%s: it is too large", name);
     if (rc != 0) return rc == -EFBIG ? 0 : rc;
     if (size == METADATA_SIZE) {
-        for (unsigned i = 0; i < 3; i++) values[i] = log_u64(data + 8 + 8 * i);
-        if (log_u64(data) != LOG_FORMAT || values[0] == 0) log_problem(image, "%s: it is damaged", name);
+        for (unsigned i = 0; i < 3; i++) values[i] = bytes_u64(data + 8 + 8 * i);
+        if (bytes_u64(data) != LOG_FORMAT || values[0] == 0) log_problem(image, "%s: it is damaged", name);
     }
     free(data);
     return 0;

@@ -57,21 +57,21 @@ static enum batch_end check_batch(const struct reader *r, uint64_t *n, size_t *d
 {
     const uint8_t *batch = r->data + r->at;
     if (!has(r, r->at, CRCS_SIZE + COUNT_SIZE)) return BATCH_FATAL;
-    *n = log_u64(batch + CRCS_SIZE);
+    *n = bytes_u64(batch + CRCS_SIZE);
     if (*n == 0 || *n > BATCH_ENTRIES_MAX) return BATCH_BAD;
     size_t header_size = COUNT_SIZE + (size_t)*n * ENTRY_HEADER_SIZE;
     if (!has(r, r->at, CRCS_SIZE + header_size)) return BATCH_FATAL;
-    if (log_u32(batch) != log_crc(0, batch + CRCS_SIZE, header_size)) return BATCH_BAD;
+    if (bytes_u32(batch) != log_crc(0, batch + CRCS_SIZE, header_size)) return BATCH_BAD;
     const uint8_t *header = batch + CRCS_SIZE + COUNT_SIZE;
     uint64_t total = 0;
     for (uint64_t i = 0; i < *n; i++, header += ENTRY_HEADER_SIZE) {
-        uint32_t size = log_u32(header + 12);
+        uint32_t size = bytes_u32(header + 12);
         if (header[8] < LOG_ENTRY_COMMAND || header[8] > LOG_ENTRY_CHANGE || size % 8 != 0) return BATCH_FATAL;
         total += size;
     }
     *data_size = (size_t)total;
     if (!has(r, r->at + CRCS_SIZE + header_size, (size_t)total)) return BATCH_FATAL;
-    return log_u32(batch + 4) == log_crc(0, batch + CRCS_SIZE + header_size, (size_t)total) ? BATCH_GOOD : BATCH_BAD;
+    return bytes_u32(batch + 4) == log_crc(0, batch + CRCS_SIZE + header_size, (size_t)total) ? BATCH_GOOD : BATCH_BAD;
 }
 
 static struct log_entry *new_entry(struct log_image *image)
@@ -92,7 +92,8 @@ static bool fill_entry(const struct reader *r, struct log_entry *entry, const ui
     struct log_image *image = r->image;
     uint64_t before = image->entries_n > 1 ? entry[-1].term : 0;
     struct log_configuration configuration;
-    *entry = (struct log_entry){r->index, log_u64(header), (enum log_entry_kind)header[8], data, log_u32(header + 12)};
+    *entry = (struct log_entry){.index = r->index, .term = bytes_u64(header), .kind = (enum log_entry_kind)header[8],
+                                .data = data, .size = bytes_u32(header + 12)};
     const char *why = NULL;
     if (entry->term < before || entry->term == 0) why = "has a lower term than the one before it";
     if (entry->kind == LOG_ENTRY_COMMAND) {
@@ -124,7 +125,7 @@ static enum batch_end read_batch(struct reader *r)
             r->image->entries_n--;
             return BATCH_FATAL;
         }
-        data += log_u32(header + 12);
+        data += bytes_u32(header + 12);
         r->index++;
     }
     r->at += CRCS_SIZE + COUNT_SIZE + (size_t)n * ENTRY_HEADER_SIZE + data_size;
@@ -145,7 +146,7 @@ static int read_open(struct reader *r, bool *cut)
     *cut = true;
     if (r->size == 0) return 0;
     if (r->size >= FORMAT_SIZE && is_zero(r->data, r->size)) return 0; /* Made and never written. */
-    if (r->size < FORMAT_SIZE || log_u64(r->data) != LOG_FORMAT) {
+    if (r->size < FORMAT_SIZE || bytes_u64(r->data) != LOG_FORMAT) {
         log_problem(r->image, "%s: it does not begin as a segment", name);
         return 0;
     }
@@ -168,7 +169,7 @@ static int read_open(struct reader *r, bool *cut)
 static int read_closed(struct reader *r)
 {
     const struct log_segment *s = r->segment;
-    if (r->size < FORMAT_SIZE || log_u64(r->data) != LOG_FORMAT) {
+    if (r->size < FORMAT_SIZE || bytes_u64(r->data) != LOG_FORMAT) {
         log_problem(r->image, "%s: it does not begin as a segment", s->name);
         return 0;
     }

@@ -15,7 +15,7 @@ enum { META_HEADER_SIZE = 32, META_BYTES_MAX = 64 << 10, CONFIGURATION_FORMAT = 
 static bool read_member(const uint8_t *data, size_t size, size_t *at, struct log_member *m)
 {
     if (size - *at < 8) return false;
-    m->id = log_u64(data + *at);
+    m->id = bytes_u64(data + *at);
     *at += 8;
     const uint8_t *nul = memchr(data + *at, '\0', size - *at);
     if (nul == NULL || m->id == 0 || !TEXT_COPY(m->address, (const char *)data + *at)) return false;
@@ -31,7 +31,7 @@ bool log_configuration_decode(const void *bytes, size_t size, struct log_configu
     size_t at = CONFIGURATION_HEADER_SIZE;
     memset(out, 0, sizeof *out);
     if (data == NULL || size < at || data[0] != CONFIGURATION_FORMAT) return false;
-    uint64_t n = log_u64(data + 1);
+    uint64_t n = bytes_u64(data + 1);
     if (n == 0 || n > LOG_MEMBERS_MAX) return false;
     for (; out->n < n; out->n++) {
         struct log_member *m = &out->members[out->n];
@@ -46,8 +46,8 @@ bool log_configuration_decode(const void *bytes, size_t size, struct log_configu
 /* Fills the configuration; returns what is wrong, or NULL. */
 static const char *read_meta(const uint8_t *data, size_t size, struct log_snapshot *s)
 {
-    if (size < META_HEADER_SIZE || log_u64(data) != LOG_FORMAT) return "it does not begin as meta data";
-    uint64_t crc = log_u64(data + 8), index = log_u64(data + 16), length = log_u64(data + 24);
+    if (size < META_HEADER_SIZE || bytes_u64(data) != LOG_FORMAT) return "it does not begin as meta data";
+    uint64_t crc = bytes_u64(data + 8), index = bytes_u64(data + 16), length = bytes_u64(data + 24);
     if (length > size - META_HEADER_SIZE) return "it is cut off";
     if (crc != log_crc(0, data + 16, 16 + (size_t)length)) return "its checksum differs";
     if (!log_configuration_decode(data + META_HEADER_SIZE, (size_t)length, &s->configuration)) {

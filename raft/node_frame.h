@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "lib/base/bytes.h"
 #include "raft/node.h"
 
 enum { NODE_FRAME_SIZE = 4 };
@@ -19,7 +20,7 @@ static inline size_t node_padded_size(size_t size)
 /* Writes a command of 'size' bytes into 'to' of node_padded_size(size) bytes. */
 static inline void node_frame(uint8_t *to, const void *data, size_t size)
 {
-    for (unsigned i = 0; i < NODE_FRAME_SIZE; i++) to[i] = (uint8_t)(size >> (8 * i));
+    bytes_put_u32(to, (uint32_t)size);
     memcpy(to + NODE_FRAME_SIZE, data, size);
     memset(to + NODE_FRAME_SIZE + size, 0, node_padded_size(size) - NODE_FRAME_SIZE - size);
 }
@@ -28,7 +29,7 @@ static inline void node_frame(uint8_t *to, const void *data, size_t size)
 static inline size_t node_framed_size(const uint8_t *from, size_t len)
 {
     if (from == NULL || len < 8) return 0;
-    size_t size = from[0] | (size_t)from[1] << 8 | (size_t)from[2] << 16 | (size_t)from[3] << 24;
+    size_t size = bytes_u32(from);
     return size >= 1 && size <= RAFT_NODE_COMMAND_MAX && node_padded_size(size) == len ? size : 0;
 }
 

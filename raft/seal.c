@@ -1,7 +1,6 @@
 /* The seal file: 64 bytes, little endian: magic, u32 version, u32 CRC-32 of what follows, then struct seal_state. */
 #include "raft/seal.h"
 
-#include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -9,6 +8,7 @@
 #include <unistd.h>
 #include <zlib.h>
 
+#include "lib/base/bytes.h"
 #include "lib/file.h"
 #include "raft/storage.h"
 
@@ -18,30 +18,19 @@ static const char magic[8] = {'R', 'G', 'N', 'T', 'S', 'E', 'A', 'L'};
 static void encode(uint8_t *to, const struct seal_state *s)
 {
     const uint64_t fields[FIELDS] = {s->id, s->version, s->term, s->vote, s->index, s->index_term};
-    uint32_t version = htole32(SEAL_VERSION), crc;
     memcpy(to, magic, sizeof magic);
-    memcpy(to + 8, &version, sizeof version);
-    for (unsigned i = 0; i < FIELDS; i++) {
-        uint64_t v = htole64(fields[i]);
-        memcpy(to + BODY + 8 * i, &v, sizeof v);
-    }
-    crc = htole32((uint32_t)crc32(0, to + BODY, SEAL_SIZE - BODY));
-    memcpy(to + 12, &crc, sizeof crc);
+    bytes_put_u32(to + 8, SEAL_VERSION);
+    for (unsigned i = 0; i < FIELDS; i++) bytes_put_u64(to + BODY + 8 * i, fields[i]);
+    bytes_put_u32(to + 12, (uint32_t)crc32(0, to + BODY, SEAL_SIZE - BODY));
 }
 
 static bool decode(const uint8_t *from, size_t size, struct seal_state *s)
 {
     uint64_t fields[FIELDS];
-    uint32_t version, crc;
     if (size != SEAL_SIZE || memcmp(from, magic, sizeof magic) != 0) return false;
-    memcpy(&version, from + 8, sizeof version);
-    memcpy(&crc, from + 12, sizeof crc);
-    if (le32toh(version) != SEAL_VERSION) return false;
-    if (le32toh(crc) != (uint32_t)crc32(0, from + BODY, SEAL_SIZE - BODY)) return false;
-    for (unsigned i = 0; i < FIELDS; i++) {
-        memcpy(&fields[i], from + BODY + 8 * i, sizeof fields[i]);
-        fields[i] = le64toh(fields[i]);
-    }
+    if (bytes_u32(from + 8) != SEAL_VERSION) return false;
+    if (bytes_u32(from + 12) != (uint32_t)crc32(0, from + BODY, SEAL_SIZE - BODY)) return false;
+    for (unsigned i = 0; i < FIELDS; i++) fields[i] = bytes_u64(from + BODY + 8 * i);
     *s = (struct seal_state){fields[0], fields[1], fields[2], fields[3], fields[4], fields[5]};
     return true;
 }

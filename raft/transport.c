@@ -12,6 +12,7 @@
 #include <uv.h>
 
 #include "lib/base/bound.h"
+#include "lib/base/bytes.h"
 
 struct greet {
     struct transport *t;
@@ -21,34 +22,21 @@ struct greet {
     size_t have;
 };
 
-static void put_u64(uint8_t *to, uint64_t v)
-{
-    for (unsigned i = 0; i < 8; i++) to[i] = (uint8_t)(v >> (8 * i));
-}
-
-static uint64_t get_u64(const uint8_t *from)
-{
-    uint64_t v = 0;
-    for (unsigned i = 0; i < 8; i++) v |= (uint64_t)from[i] << (8 * i);
-    return v;
-}
-
 size_t handshake_write(uint8_t *to, const struct handshake *h)
 {
     size_t n = strlen(h->address);
     MUST(n >= 1 && n <= HANDSHAKE_ADDRESS_MAX);
-    put_u64(to, h->id);
-    put_u64(to + 8, h->wanted);
-    put_u64(to + 16, h->group);
-    to[24] = (uint8_t)n;
-    to[25] = 0;
+    bytes_put_u64(to, h->id);
+    bytes_put_u64(to + 8, h->wanted);
+    bytes_put_u64(to + 16, h->group);
+    bytes_put_u16(to + 24, (uint16_t)n);
     memcpy(to + HANDSHAKE_FIXED_SIZE, h->address, n);
     return HANDSHAKE_FIXED_SIZE + n;
 }
 
 size_t handshake_size(const uint8_t from[HANDSHAKE_FIXED_SIZE])
 {
-    size_t n = (size_t)(from[24] | (unsigned)from[25] << 8);
+    size_t n = bytes_u16(from + 24);
     return n >= 1 && !BOUND(handshake_address, n > HANDSHAKE_ADDRESS_MAX) ? HANDSHAKE_FIXED_SIZE + n : 0;
 }
 
@@ -56,9 +44,9 @@ bool handshake_read(struct handshake *h, const uint8_t *from, size_t size)
 {
     MUST(size > HANDSHAKE_FIXED_SIZE && size <= HANDSHAKE_SIZE_MAX);
     size_t n = size - HANDSHAKE_FIXED_SIZE;
-    h->id = get_u64(from);
-    h->wanted = get_u64(from + 8);
-    h->group = get_u64(from + 16);
+    h->id = bytes_u64(from);
+    h->wanted = bytes_u64(from + 8);
+    h->group = bytes_u64(from + 16);
     memcpy(h->address, from + HANDSHAKE_FIXED_SIZE, n);
     h->address[n] = '\0';
     for (size_t i = 0; i < n; i++) {

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "lib/base/bytes.h"
 #include "raft/compat.h"
 
 enum {
@@ -17,13 +18,6 @@ enum {
     VERSION_MAX = 3,
 };
 
-static uint64_t get_u64(const uint8_t *from)
-{
-    uint64_t v = 0;
-    for (unsigned i = 0; i < 8; i++) v |= (uint64_t)from[i] << (8 * i);
-    return v;
-}
-
 static int refuse(struct wire *w, const char *why)
 {
     w->why = why;
@@ -34,7 +28,7 @@ static int refuse(struct wire *w, const char *why)
 static int check_preamble(struct wire *w)
 {
     static const uint8_t zeros[5];
-    uint64_t len = get_u64(w->head + 8);
+    uint64_t len = bytes_u64(w->head + 8);
     if (w->head[1] != 0 || w->head[2] > VERSION_MAX || memcmp(w->head + 3, zeros, sizeof zeros) != 0)
         return refuse(w, "a Raft message does not begin like one");
     if (len == 0 || len > WIRE_HEADER_MAX) return refuse(w, "the header of a Raft message is longer than allowed");
@@ -49,7 +43,7 @@ static int check_fixed(struct wire *w, size_t size, size_t expected)
 static int check_vote(struct wire *w, const uint8_t *header, size_t size)
 {
     int rc = check_fixed(w, size, VOTE_SIZE);
-    if (rc != 0 || get_u64(header + 8) == w->id) return rc;
+    if (rc != 0 || bytes_u64(header + 8) == w->id) return rc;
     return refuse(w, "it asks for votes for another member");
 }
 
@@ -57,12 +51,12 @@ static int check_append(struct wire *w, const uint8_t *header, size_t size)
 {
     uint64_t total = 0;
     if (size < APPEND_FIXED_SIZE) return refuse(w, "the header of Raft entries is too short");
-    uint64_t n = get_u64(header + 32);
+    uint64_t n = bytes_u64(header + 32);
     if (n > WIRE_ENTRIES_MAX || size != APPEND_FIXED_SIZE + 16 * n)
         return refuse(w, "the header of Raft entries has not the length of its count");
     for (uint64_t i = 0; i < n; i++) {
         const uint8_t *entry = header + 40 + 16 * i;
-        uint64_t bytes = get_u64(entry + 8) >> 32;
+        uint64_t bytes = bytes_u64(entry + 8) >> 32;
         uint8_t type = entry[8];
         if (type != RAFT_COMMAND && type != RAFT_BARRIER && type != RAFT_CHANGE)
             return refuse(w, "a Raft entry is of no known type");
@@ -87,7 +81,7 @@ static bool read_server(struct server *s, const uint8_t **from, const uint8_t *e
     if (end - *from < 10) return false;
     const uint8_t *text = *from + 8, *nul = memchr(text, 0, (size_t)(end - text));
     if (nul == NULL || nul == text || nul - text >= WIRE_ADDRESS_SIZE || nul + 1 == end) return false;
-    s->id = get_u64(*from);
+    s->id = bytes_u64(*from);
     s->address = (const char *)text;
     *from = nul + 2;
     return s->id != 0 && (nul[1] == RAFT_STANDBY || nul[1] == RAFT_VOTER || nul[1] == RAFT_SPARE);
@@ -100,7 +94,7 @@ static bool configuration_is_right(const uint8_t *from, size_t size)
     struct server servers[WIRE_SERVERS_MAX];
     const uint8_t *end = from + size;
     if (size < 16 || size % 8 != 0 || from[0] != 1) return false;
-    uint64_t n = get_u64(from + 1);
+    uint64_t n = bytes_u64(from + 1);
     from += 9;
     if (n > WIRE_SERVERS_MAX) return false;
     for (uint64_t i = 0; i < n; i++) {
@@ -114,12 +108,12 @@ static bool configuration_is_right(const uint8_t *from, size_t size)
 static int check_snapshot(struct wire *w, const uint8_t *header, size_t size)
 {
     if (size < SNAPSHOT_FIXED_SIZE) return refuse(w, "the header of a Raft snapshot is too short");
-    uint64_t conf = get_u64(header + 32);
+    uint64_t conf = bytes_u64(header + 32);
     if (conf != size - SNAPSHOT_FIXED_SIZE)
         return refuse(w, "the header of a Raft snapshot has not the length of its configuration");
     if (!configuration_is_right(header + 40, (size_t)conf))
         return refuse(w, "the configuration in a Raft snapshot is not well-formed");
-    w->payload_left = get_u64(header + 40 + conf);
+    w->payload_left = bytes_u64(header + 40 + conf);
     if (w->payload_left == 0 || w->payload_left > WIRE_SNAPSHOT_MAX)
         return refuse(w, "a Raft snapshot has a length that is not allowed");
     return 0;
@@ -170,7 +164,7 @@ int wire_next(struct wire *w, const uint8_t **data, size_t *size, const uint8_t 
         rc = check_preamble(w);
         if (rc != 0) return rc;
     }
-    size_t header = (size_t)get_u64(w->head + 8);
+    size_t header = (size_t)bytes_u64(w->head + 8);
     if (!collect(w, data, size, WIRE_PREAMBLE_SIZE + header)) return 0;
     rc = check_header(w, w->head + WIRE_PREAMBLE_SIZE, header);
     if (rc != 0) return rc;

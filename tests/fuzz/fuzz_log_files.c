@@ -2,8 +2,8 @@
  *
  * Input: u8 which file | u8 last index of a closed segment | the file. Checksums are made right first, as far as the
  * lengths lead to them: else hardly an input would come further than to the first one. */
-#include <endian.h>
 
+#include "lib/base/bytes.h"
 #include "raft/log_internal.h"
 #include "raft/node_frame.h"
 #include "tests/fuzz/file.h"
@@ -18,38 +18,26 @@ static void remove_dir(void)
     fuzz_dir_end(&dir);
 }
 
-static void put_u32(uint8_t *to, uint32_t v)
-{
-    v = htole32(v);
-    memcpy(to, &v, sizeof(v));
-}
-
-static void put_u64(uint8_t *to, uint64_t v)
-{
-    v = htole64(v);
-    memcpy(to, &v, sizeof(v));
-}
-
 /* Batches from byte 8 on: CRC of the header, CRC of the data, count, 16 bytes for each entry, their data. */
 static void mend_segment(uint8_t *file, size_t size)
 {
     for (size_t at = 8; size >= 16 && at <= size - 16;) {
-        uint64_t n = log_u64(file + at + 8), total = 0;
+        uint64_t n = bytes_u64(file + at + 8), total = 0;
         size_t left = size - at - 16;
 
         if (n == 0 || n > left / 16) return;
-        put_u32(file + at, log_crc(0, file + at + 8, 8 + 16 * (size_t)n));
-        for (uint64_t i = 0; i < n; i++) total += log_u32(file + at + 16 + 16 * i + 12);
+        bytes_put_u32(file + at, log_crc(0, file + at + 8, 8 + 16 * (size_t)n));
+        for (uint64_t i = 0; i < n; i++) total += bytes_u32(file + at + 16 + 16 * i + 12);
         if (total > left - 16 * n) return;
-        put_u32(file + at + 4, log_crc(0, file + at + 16 + 16 * n, (size_t)total));
+        bytes_put_u32(file + at + 4, log_crc(0, file + at + 16 + 16 * n, (size_t)total));
         at += 16 + 16 * (size_t)n + (size_t)total;
     }
 }
 
 static void mend_meta(uint8_t *file, size_t size)
 {
-    if (size < 32 || log_u64(file + 24) > size - 32) return;
-    put_u64(file + 8, log_crc(0, file + 16, 16 + (size_t)log_u64(file + 24)));
+    if (size < 32 || bytes_u64(file + 24) > size - 32) return;
+    bytes_put_u64(file + 8, log_crc(0, file + 16, 16 + (size_t)bytes_u64(file + 24)));
 }
 
 /* All that the image says can be read, and holds together. */
@@ -142,7 +130,7 @@ static void begin(uint8_t which, uint8_t last)
     memset(bytes, 0, sizeof(bytes));
     bytes[0] = which;
     bytes[1] = last;
-    put_u64(bytes + 2, LOG_FORMAT);
+    bytes_put_u64(bytes + 2, LOG_FORMAT);
     bytes_n = 10;
 }
 
@@ -151,10 +139,10 @@ static void add_batch(uint64_t term, enum log_entry_kind kind, const uint8_t *da
 {
     uint8_t *b = bytes + bytes_n;
 
-    put_u64(b + 8, 1);
-    put_u64(b + 16, term);
+    bytes_put_u64(b + 8, 1);
+    bytes_put_u64(b + 16, term);
     b[24] = (uint8_t)kind;
-    put_u32(b + 28, size);
+    bytes_put_u32(b + 28, size);
     memcpy(b + 32, data, size);
     bytes_n += 32 + size;
 }
@@ -164,11 +152,11 @@ static uint32_t configuration(uint8_t to[64])
 {
     memset(to, 0, 64);
     to[0] = 1;
-    put_u64(to + 1, 2);
-    put_u64(to + 9, 1);
+    bytes_put_u64(to + 1, 2);
+    bytes_put_u64(to + 9, 1);
     memcpy(to + 17, "a:1", 4);
     to[21] = LOG_VOTER;
-    put_u64(to + 22, 2);
+    bytes_put_u64(to + 22, 2);
     memcpy(to + 30, "b:1", 4);
     to[34] = LOG_SPARE;
     return 40;
@@ -189,14 +177,14 @@ static void seed(void)
         fuzz_put(bytes, bytes_n);
     }
     begin(META, 9);
-    put_u64(bytes + 18, 1);
-    put_u64(bytes + 26, members_n);
+    bytes_put_u64(bytes + 18, 1);
+    bytes_put_u64(bytes + 26, members_n);
     memcpy(bytes + 34, members, members_n);
     fuzz_put(bytes, 34 + members_n);
     begin(TERMS, 0);
-    put_u64(bytes + 10, 4);
-    put_u64(bytes + 18, 7);
-    put_u64(bytes + 26, 1);
+    bytes_put_u64(bytes + 10, 4);
+    bytes_put_u64(bytes + 18, 7);
+    bytes_put_u64(bytes + 26, 1);
     fuzz_put(bytes, 34);
 }
 

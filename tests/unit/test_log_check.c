@@ -136,8 +136,8 @@ static bool change_segment(const char *dir, const char *name, const char *from, 
     uint8_t *found = memmem(data, size, from, strlen(from));
     size_t at = 8;
     while (found != NULL && at < size) {
-        uint64_t n = log_u64(data + at + 8), total = 0;
-        for (uint64_t i = 0; i < n; i++) total += log_u32(data + at + 16 + i * 16 + 12);
+        uint64_t n = bytes_u64(data + at + 8), total = 0;
+        for (uint64_t i = 0; i < n; i++) total += bytes_u32(data + at + 16 + i * 16 + 12);
         uint8_t *payload = data + at + 16 + n * 16;
         at = (size_t)(payload - data) + total;
         if (found < payload || found >= payload + total) continue;
