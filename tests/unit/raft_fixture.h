@@ -370,6 +370,36 @@ static inline bool fixture_is_settled(struct fixture *f)
     return true;
 }
 
+/* Snapshots are taken soon, from the next start of each member on. */
+static inline void fixture_small_snapshots(struct fixture *f)
+{
+    for (unsigned i = 0; i < f->n; i++) {
+        f->members[i].config.snapshot_threshold = 40;
+        f->members[i].config.snapshot_trailing = 20;
+    }
+}
+
+/* The end of the leader's process is seen by its connections, before any timeout; also after restarts, when the others
+ * still hold connections to the processes of before. The best of the rounds counts: the machine may be busy. */
+static inline void fixture_expect_end_of_leader_seen(struct fixture *f, unsigned rounds)
+{
+    int64_t best = INT64_MAX;
+    for (unsigned i = 0; i < rounds; i++) {
+        struct member *leader = fixture_elect(f);
+        fixture_propose(f, 5);
+        WAIT_UNTIL(f, fixture_is_settled(f));
+        int64_t start = now_ms();
+        member_stop(leader);
+        fixture_elect(f);
+        int64_t took = now_ms() - start;
+        if (took < best) best = took;
+        member_start(leader);
+        WAIT_UNTIL(f, leader->status.leader_id != 0);
+    }
+    print_message("    best of %u: %d ms\n", rounds, (int)best);
+    assert_true(best < 400);
+}
+
 static int remove_entry(const char *path, const struct stat *st, int flag, struct FTW *ftw)
 {
     (void)st;

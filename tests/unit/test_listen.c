@@ -305,14 +305,21 @@ static void a_long_frame_at_a_fair_pace_is_taken(void **state)
     assert_true(run_until(is_stream_closed, fd, 5000));
 }
 
-static void silence_after_a_frame_is_closed_when_asked_for(void **state)
+/* One who is let in. */
+static int connect_client(void)
 {
-    (void)state;
     uint8_t preamble[FRAME_PREAMBLE_SIZE];
     int fd = connect_tcp();
     frame_preamble(preamble, FRAME_CLIENT);
     send_bytes(fd, preamble, sizeof preamble);
     assert_true(run_until(is_accepted, fd, 5000));
+    return fd;
+}
+
+static void silence_after_a_frame_is_closed_when_asked_for(void **state)
+{
+    (void)state;
+    int fd = connect_client();
     assert_false(run_until(is_stream_closed, fd, 200));
     stream_set_idle(taken, 100);
     assert_true(run_until(is_stream_closed, fd, 5000));
@@ -323,11 +330,7 @@ static void silence_after_a_frame_is_closed_when_asked_for(void **state)
 static void a_side_that_does_not_read_is_closed(void **state)
 {
     (void)state;
-    uint8_t preamble[FRAME_PREAMBLE_SIZE];
-    int fd = connect_tcp();
-    frame_preamble(preamble, FRAME_CLIENT);
-    send_bytes(fd, preamble, sizeof preamble);
-    assert_true(run_until(is_accepted, fd, 5000));
+    int fd = connect_client();
     char *body = calloc(1, FRAME_BODY_MAX);
     struct frame_header header = {.body_size = FRAME_BODY_MAX, .type = 1};
     int rc = 0;

@@ -177,27 +177,11 @@ static void test_transfer_moves_the_leader(void **state)
     WAIT_UNTIL(f, fixture_leader(f) != NULL && fixture_leader(f)->config.id == target);
 }
 
-/* The end of the leader's process is seen by its connections, before any timeout; also after restarts, when the others
- * still hold connections to the processes of before. The best of the rounds counts: the machine may be busy. */
 static void test_end_of_leader_is_seen_at_once(void **state)
 {
     struct fixture *f = *state;
-    int64_t best = INT64_MAX;
     fixture_start(f);
-    for (unsigned i = 0; i < 5; i++) {
-        struct member *leader = fixture_elect(f);
-        fixture_propose(f, 5);
-        WAIT_UNTIL(f, fixture_is_settled(f));
-        int64_t start = now_ms();
-        member_stop(leader);
-        fixture_elect(f);
-        int64_t took = now_ms() - start;
-        if (took < best) best = took;
-        member_start(leader);
-        WAIT_UNTIL(f, leader->status.leader_id != 0);
-    }
-    print_message("    best of 5: %d ms\n", (int)best);
-    assert_true(best < 400);
+    fixture_expect_end_of_leader_seen(f, 5);
 }
 
 /* libraft alone takes up to a heartbeat for each of these. */
@@ -218,18 +202,10 @@ static void test_command_after_idle_is_fast(void **state)
 
 /* --- snapshots ------------------------------------------------------------------------------------------------ */
 
-static void small_snapshots(struct fixture *f)
-{
-    for (unsigned i = 0; i < f->n; i++) {
-        f->members[i].config.snapshot_threshold = 40;
-        f->members[i].config.snapshot_trailing = 20;
-    }
-}
-
 static void test_far_behind_is_caught_up_by_snapshot(void **state)
 {
     struct fixture *f = *state;
-    small_snapshots(f);
+    fixture_small_snapshots(f);
     fixture_start(f);
     fixture_elect(f);
     fixture_propose(f, 20);
@@ -247,7 +223,7 @@ static void test_far_behind_is_caught_up_by_snapshot(void **state)
 static void test_all_restart_from_snapshot_and_log(void **state)
 {
     struct fixture *f = *state;
-    small_snapshots(f);
+    fixture_small_snapshots(f);
     fixture_start(f);
     fixture_elect(f);
     fixture_propose(f, 300);
@@ -263,7 +239,7 @@ static void test_all_restart_from_snapshot_and_log(void **state)
 static void test_refused_snapshot_is_fatal(void **state)
 {
     struct fixture *f = *state;
-    small_snapshots(f);
+    fixture_small_snapshots(f);
     fixture_start(f);
     fixture_elect(f);
     fixture_propose(f, 200);

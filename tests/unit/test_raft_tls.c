@@ -83,10 +83,7 @@ static void test_a_group_works_over_tls(void **state)
     member_stop(behind);
     assert_int_equal(raft_node_propose(leader->node, big, RAFT_NODE_COMMAND_MAX, on_proposed, f), 0);
     free(big);
-    for (unsigned i = 0; i < f->n; i++) {
-        f->members[i].config.snapshot_threshold = 40;
-        f->members[i].config.snapshot_trailing = 20;
-    }
+    fixture_small_snapshots(f);
     member_stop(leader);
     member_start(leader);
     member_start(behind);
@@ -98,21 +95,8 @@ static void test_a_group_works_over_tls(void **state)
 static void test_end_of_leader_is_seen_at_once(void **state)
 {
     struct fixture *f = ((struct rig *)*state)->f;
-    int64_t best = INT64_MAX;
     fixture_start(f);
-    for (unsigned i = 0; i < 4; i++) {
-        struct member *leader = fixture_elect(f);
-        fixture_propose(f, 5);
-        WAIT_UNTIL(f, fixture_is_settled(f));
-        int64_t start = now_ms();
-        member_stop(leader);
-        fixture_elect(f);
-        if (now_ms() - start < best) best = now_ms() - start;
-        member_start(leader);
-        WAIT_UNTIL(f, leader->status.leader_id != 0);
-    }
-    print_message("    best of 4: %d ms\n", (int)best);
-    assert_true(best < 400);
+    fixture_expect_end_of_leader_seen(f, 4);
 }
 
 /* Connections that are made anew because they are old disturb nobody: no election, no lost command. */

@@ -16,25 +16,14 @@ static void a_mixed_group_refuses_what_is_newer(void **arg)
     free(l);
 }
 
-static enum fsm_code raise_version(struct version_log *l, uint64_t seq, uint32_t from, uint32_t to)
-{
-    struct fsm_command command = {.id = {8, seq, l->index}, .kind = CMD_VERSION, .u.version = {from, to}};
-    void *data;
-    size_t size;
-    assert_int_equal(proto_command_encode(&command, &data, &size), 0);
-    enum fsm_code code = version_log_entry(l, data, size);
-    free(data);
-    return code;
-}
-
 static void only_the_next_step_raises(void **arg)
 {
     struct version_log *l = version_log_new();
     (void)arg;
-    assert_int_equal(raise_version(l, 1, 2, 3), FSM_STALE);
-    assert_int_equal(raise_version(l, 2, 0, 1), FSM_STALE);
-    assert_int_equal(raise_version(l, 3, 1, 1), FSM_INVALID);
-    assert_int_equal(raise_version(l, 4, 1, 0), FSM_INVALID);
+    assert_int_equal(version_log_raise(l, 1, 2, 3), FSM_STALE);
+    assert_int_equal(version_log_raise(l, 2, 0, 1), FSM_STALE);
+    assert_int_equal(version_log_raise(l, 3, 1, 1), FSM_INVALID);
+    assert_int_equal(version_log_raise(l, 4, 1, 0), FSM_INVALID);
     assert_int_equal(l->state.version, 1);
     free(l);
 }

@@ -23,23 +23,12 @@ static void both_programs_come_to_the_same_state(void **arg)
     free(l);
 }
 
-static enum fsm_code raise_version(struct version_log *l, uint64_t seq, uint32_t from, uint32_t to)
-{
-    struct fsm_command command = {.id = {8, seq, l->index}, .kind = CMD_VERSION, .u.version = {from, to}};
-    void *data;
-    size_t size;
-    assert_int_equal(proto_command_encode(&command, &data, &size), 0);
-    enum fsm_code code = version_log_entry(l, data, size);
-    free(data);
-    return code;
-}
-
 static void the_switch_lets_the_new_in(void **arg)
 {
     struct version_log *l = version_log_new();
     (void)arg;
     assert_int_equal(version_log_label(l, 1, 2, "red"), FSM_UNKNOWN);
-    assert_int_equal(raise_version(l, 1, 1, 2), FSM_OK);
+    assert_int_equal(version_log_raise(l, 1, 1, 2), FSM_OK);
     assert_int_equal(l->state.version, 2);
     assert_int_equal(l->state.version_since, l->index);
     assert_int_equal(version_log_label(l, 1, 2, "red"), FSM_UNKNOWN); /* The first result, for ever. */
@@ -49,8 +38,8 @@ static void the_switch_lets_the_new_in(void **arg)
     assert_int_equal(version_log_label(l, 3, 2, "blue"), FSM_OK);
     assert_string_equal(l->state.label, "blue");
     assert_int_equal(version_log_label(l, 4, 3, "green"), FSM_UNKNOWN);
-    assert_int_equal(raise_version(l, 2, 1, 2), FSM_STALE);
-    assert_int_equal(raise_version(l, 3, 2, 1), FSM_INVALID);
+    assert_int_equal(version_log_raise(l, 2, 1, 2), FSM_STALE);
+    assert_int_equal(version_log_raise(l, 3, 2, 1), FSM_INVALID);
     free(l);
 }
 
@@ -65,7 +54,7 @@ static void snapshots_carry_version_and_field(void **arg)
     assert_int_equal(proto_snapshot_encode(&l->state, (void **)&data, &size), 0);
     assert_int_equal(data[8], 1);
     free(data);
-    assert_int_equal(raise_version(l, 1, 1, 2), FSM_OK);
+    assert_int_equal(version_log_raise(l, 1, 1, 2), FSM_OK);
     assert_int_equal(version_log_label(l, 2, 2, "blue"), FSM_OK);
     assert_int_equal(proto_snapshot_encode(&l->state, (void **)&data, &size), 0);
     assert_int_equal(data[8], 2);

@@ -117,4 +117,15 @@ static inline uint32_t version_log_crc(const struct version_log *l)
     return crc;
 }
 
+static inline enum fsm_code version_log_raise(struct version_log *l, uint64_t seq, uint32_t from, uint32_t to)
+{
+    struct fsm_command command = {.id = {8, seq, l->index}, .kind = CMD_VERSION, .u.version = {from, to}};
+    void *data;
+    size_t size;
+    assert_int_equal(proto_command_encode(&command, &data, &size), 0);
+    enum fsm_code code = version_log_entry(l, data, size);
+    free(data);
+    return code;
+}
+
 #endif
