@@ -5,8 +5,7 @@
 #include <signal.h>
 #include <sys/resource.h>
 
-#include "raft/storage.h"
-#include "raft/transport.h"
+#include "raft/internal.h"
 
 static int setup3(void **state)
 {
@@ -198,6 +197,24 @@ static void test_command_after_idle_is_fast(void **state)
         if (now_ms() - start > 25) slow++;
     }
     assert_true(slow <= 3);
+}
+
+/* A node that fails between libraft's "applied" and the hook: 'done' must not tell what the hook has not seen. */
+static void test_done_never_comes_before_apply(void **state)
+{
+    struct fixture *f = *state;
+    fixture_start(f);
+    struct member *leader = fixture_elect(f);
+    fixture_propose(f, 3);
+    unsigned applied = leader->applied_n, unknown = f->unknown;
+    assert_int_equal(raft_node_propose(leader->node, "x", 1, on_proposed, f), 0);
+    while (leader->node->finished == NULL) (void)uv_run(&f->loop, UV_RUN_ONCE); /* And no raft_node_run(). */
+    assert_int_equal(leader->node->finished->status, 0);
+    node_fail(leader->node, "by the test");
+    raft_node_run(leader->node);
+    assert_int_equal(leader->applied_n, applied);
+    assert_int_equal(f->unknown, unknown + 1);
+    assert_string_equal(leader->fatal, "by the test");
 }
 
 /* --- snapshots ------------------------------------------------------------------------------------------------ */
@@ -627,6 +644,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_leader_stops_and_comes_back, setup3, teardown),
         cmocka_unit_test_setup_teardown(test_transfer_moves_the_leader, setup3, teardown),
         cmocka_unit_test_setup_teardown(test_end_of_leader_is_seen_at_once, setup3, teardown),
+        cmocka_unit_test_setup_teardown(test_done_never_comes_before_apply, setup3, teardown),
         cmocka_unit_test_setup_teardown(test_command_after_idle_is_fast, setup3, teardown),
         cmocka_unit_test_setup_teardown(test_far_behind_is_caught_up_by_snapshot, setup3, teardown),
         cmocka_unit_test_setup_teardown(test_all_restart_from_snapshot_and_log, setup3, teardown),
