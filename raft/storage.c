@@ -176,7 +176,7 @@ static int check_owner(const char *dir, uint64_t id, const char *address, const 
     return 0;
 }
 
-static bool has_raft(const char *dir)
+bool storage_has_log(const char *dir)
 {
     char path[STORAGE_PATH_MAX];
     struct stat st;
@@ -191,7 +191,7 @@ int storage_read(const char *dir, struct storage_identity *out, struct err *e)
     int rc = storage_path(path, dir, "node", e);
     if (rc != 0) return rc;
     rc = file_read(path, IDENTITY_SIZE_MAX, &data, &size, e);
-    if (rc == -ENOENT && has_raft(dir)) {
+    if (rc == -ENOENT && storage_has_log(dir)) {
         return err_set(e, -EBADMSG, "data_dir %s has raft/ but no file 'node': it was lost, then move %s away and "
                        "re-add this node to the group under a new id; or a bootstrap was interrupted and this node "
                        "never ran, then empty the directory and bootstrap again", dir, dir);

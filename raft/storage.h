@@ -26,6 +26,9 @@ uint64_t storage_group_id(const char *group_name, const struct raft_node_member 
 /* Writes "<dir>/<name>" into 'to' of STORAGE_PATH_MAX bytes. Returns 0 or -ENAMETOOLONG. */
 int storage_path(char *to, const char *dir, const char *name, struct err *e) MUST_CHECK;
 
+/* True when 'dir' has a log of ours, so that its file 'lock' is ours too. */
+bool storage_has_log(const char *dir);
+
 /* Locks the existing directory. Returns the fd (close it to unlock), -ENOENT (no such directory), -EBUSY (in use). */
 int storage_lock(const char *dir, struct err *e) MUST_CHECK;
 

@@ -1,6 +1,7 @@
 /* `regent log`: what its commands share: a data directory, opened without a manager, under its lock. */
 #include "cmd/regent/log.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -17,6 +18,10 @@ bool log_dir_open(struct log_dir *d, const char *path)
 {
     struct err e = {0};
     *d = (struct log_dir){.path = path};
+    if (!storage_has_log(path)) {
+        (void)err_set(&e, -ENOENT, "it is no data directory of a manager: it has no directory raft/");
+        return fail(path, &e);
+    }
     d->lock_fd = storage_lock(path, &e);
     if (d->lock_fd < 0) return fail(path, &e);
     if (storage_read(path, &d->identity, &e) != 0) {

@@ -15,7 +15,8 @@ struct log_dir {
     struct log_image *image;
 };
 
-/* Locks and reads; says on stderr what is wrong. False: nothing is open. Damage of the log is in image->problem. */
+/* Locks and reads; says on stderr what is wrong. False: nothing is open, and a directory that is no manager's is as it
+ * was. Damage of the log is in image->problem. */
 bool log_dir_open(struct log_dir *d, const char *path);
 void log_dir_close(struct log_dir *d);
 

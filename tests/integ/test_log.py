@@ -39,6 +39,21 @@ def shorten(data_dir):
     return os.path.join(raft, last)
 
 
+def test_other_directories_are_left_alone(scene):
+    """A file 'lock' is not a manager's because of its name."""
+    other = scene.path("other")
+    os.mkdir(other)
+    with open(os.path.join(other, "lock"), "w", encoding="utf-8") as lock:
+        lock.write("precious")
+    for words in (["log", "dump", other], ["log", "check", other], ["recover", "--survivor", "--data-dir", other],
+                  ["log", "dump", scene.path("nothing")]):
+        code, out, err = regent_log(*words)
+        assert code == 1 and "no data directory of a manager" in err, out + err
+    assert os.listdir(other) == ["lock"]
+    with open(os.path.join(other, "lock"), encoding="utf-8") as lock:
+        assert lock.read() == "precious"
+
+
 def test_logs_of_killed_managers_agree(scene):
     group = Group(scene)
     group.start()
