@@ -190,7 +190,9 @@ static void test_a_relay_holds_back_its_source(void **state)
     relay_in.on_bytes = relay_bytes;
     w->out.on_drained = relay_drained;
     relay_in.arg = w->out.arg = &relay;
+    conn_pause(sink.conn); /* Until the relay is full: a quick sink would let the kernel's buffers do. */
     flood(&source);
+    WAIT_UNTIL(w, conn_is_full(w->out.conn));
     int64_t end = world_ms() + 60000;
     for (unsigned turn = 0; sink.received < FLOOD && world_ms() < end; turn++) {
         (void)uv_run(&w->loop, UV_RUN_NOWAIT);
