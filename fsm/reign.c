@@ -4,6 +4,7 @@
  * that fails again and again does not fill the list. */
 #include <string.h>
 
+#include "lib/base/mutant.h"
 #include "fsm/internal.h"
 
 fsm_set fsm_reign_intact(const struct fsm_reign *reign, const uint64_t started_s[FSM_SERVERS_MAX])
@@ -12,7 +13,7 @@ fsm_set fsm_reign_intact(const struct fsm_reign *reign, const uint64_t started_s
 
     for (uint8_t i = 0; i < FSM_SERVERS_MAX; i++) {
         bool is_same = reign->started_s[i] != 0 && started_s[i] == reign->started_s[i];
-        if (fsm_set_has(reign->ackers, i) && is_same) intact |= FSM_BIT(i);
+        if (fsm_set_has(reign->ackers, i) && (is_same || MUTANT(trust_restarted))) intact |= FSM_BIT(i);
     }
     return intact;
 }
@@ -26,6 +27,7 @@ bool fsm_reign_is_revoked(const struct fsm_cluster *cluster, const struct fsm_re
     /* A reign past the current one that never came to OPEN: its master is read-only and waits for its ackers, so F1
      * counts although nothing was proven, and no acker has anything to account for. A7 forbids the others. */
     if (!reign->lossless && (reign->opened || reign->epoch <= cluster->epoch)) return false;
+    if (MUTANT(any_revoked)) return true;
     if (reign->lossless && !reign->unfenced) revoked &= fsm_reign_intact(reign, started_s);
     return fsm_set_count(reign->ackers & revoked) >= ackers - reign->k + 1;
 }

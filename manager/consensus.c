@@ -7,6 +7,7 @@
 
 #include "fsm/apply.h"
 #include "fsm/version.h"
+#include "lib/base/mutant.h"
 #include "lib/base/text.h"
 #include "lib/clock.h"
 #include "lib/log.h"
@@ -84,7 +85,7 @@ static void on_apply(void *arg, uint64_t index, const void *data, size_t size)
     struct consensus *c = arg;
     struct err e = {0};
     struct fsm_result result = {0};
-    if (c->failed) return;
+    if (c->failed || (MUTANT(apply_uncommitted) && index <= c->state->index)) return;
     agreement_look(&c->agreement, c->state, index);
     int rc = proto_command_decode_at(&c->command, data, size, c->state->version, &e);
     if (rc != 0 && rc != -ENOTSUP) {
@@ -230,13 +231,15 @@ int consensus_propose(struct consensus *consensus, const struct fsm_command *com
         *p = (struct proposal){.owner = consensus, .id = command->id, .done = done, .arg = arg};
         rc = raft_node_propose(consensus->node, data, size, on_proposed, p);
     }
-    free(data);
     if (rc != 0) {
+        free(data);
         free(p);
         return rc;
     }
     p->next = consensus->proposals;
     consensus->proposals = p;
+    if (MUTANT(apply_uncommitted)) on_apply(consensus, consensus->state->index + 1, data, size);
+    free(data);
     return 0;
 }
 

@@ -11,6 +11,7 @@
  * Failure modes: the bar is refused, or ends: it is sent again; it may hang for as long as the verb may take, so it
  * does not give way while sessions are killed. Its leader is deposed: the next one ends its session, and takes the
  * bar's user lock before he acts (script_take_lock()), so it can do nothing later (S3). */
+#include "lib/base/mutant.h"
 #include "mysql/verb_script.h"
 
 enum { STAGE_BEGUN = 1u << 0, STAGE_SENT = 1u << 1, STAGE_STOOD = 1u << 2 };
@@ -73,6 +74,7 @@ static enum verb_next begin(struct script *s)
 {
     begin_block(s);
     script_guard(s);
+    if (MUTANT(close_semi_sync_off)) script_set_global(s, s->flavour->variables.source_enabled, "0");
     script_kill(s, "ID = IS_USED_LOCK('regent.close')");
     add_set(s, client_sessions);
     return script_send(s);
@@ -188,6 +190,7 @@ enum verb_next script_close(struct script *s)
     struct verb_run *run = s->run;
     int set = find_set(s->result);
 
+    if (MUTANT(close_by_word)) return script_done(s);
     if (s->facts->read_only) return end_the_rest(s, set);
     if (run->left_ms == 0) return await_read_only(s);
     if (script_once(s, STAGE_BEGUN)) return begin(s);

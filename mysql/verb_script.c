@@ -3,6 +3,7 @@
  * The guard (S3) is written before each statement of a block, since a block may be frozen between two of them. */
 #include "mysql/verb_script.h"
 
+#include "lib/base/mutant.h"
 #include "mysql/probe.h"
 
 /* No statement of the control session may reach the binlog (it would wait for an ack) or wait without bound. */
@@ -28,14 +29,14 @@ static void add_guard(struct script *s, bool is_taken, const char *lock)
     unsigned long long token = run->verb.token, term = run->verb.term;
 
     text_addf(&s->sql, "SET @regent = IFNULL((SELECT CASE WHEN token > %llu OR (token = %llu AND term > %llu) THEN %d",
-              token, token, term, GUARD_STALE);
+              token, token, term, MUTANT(ignore_token) ? 0 : (int)GUARD_STALE);
     if (is_taken) text_addf(&s->sql, " WHEN token < %llu OR term < %llu THEN %d", token, term, GUARD_NO_TOKEN);
     text_add(&s->sql, " WHEN identity <> ");
     text_add_sql(&s->sql, run->verb.identity);
     text_addf(&s->sql, " THEN %d WHEN ", GUARD_IDENTITY);
     script_add_deadline(&s->sql, run);
     text_addf(&s->sql, " THEN %d", GUARD_LATE);
-    if (lock != NULL) {
+    if (lock != NULL && !MUTANT(no_lock)) {
         text_addf(&s->sql, " WHEN NOT (IS_USED_LOCK('%s') <=> CONNECTION_ID()) OR @@sql_log_bin THEN %d", lock,
                   GUARD_NO_LOCK);
     }
@@ -111,12 +112,13 @@ void script_need(struct text *sql, const char *privileges)
 void script_kill(struct script *s, const char *where)
 {
     text_addf(&s->sql, "FOR r IN (SELECT ID FROM information_schema.PROCESSLIST WHERE ID <> CONNECTION_ID() AND %s)"
-                       " DO KILL CONNECTION r.ID; END FOR;\n",
-              where);
+                       " DO KILL %s r.ID; END FOR;\n",
+              where, MUTANT(kill_query) ? "QUERY" : "CONNECTION");
 }
 
 void script_take_lock(struct script *s)
 {
+    if (MUTANT(no_lock)) return;
     script_kill(s, "USER = (SELECT USER FROM information_schema.PROCESSLIST WHERE ID = CONNECTION_ID())");
     script_signal_unless(&s->sql, "GET_LOCK('regent.control', 1) <=> 1", GUARD_LOCK_BUSY);
     script_signal_unless(&s->sql, "GET_LOCK('regent.close', 1) <=> 1", GUARD_LOCK_BUSY);

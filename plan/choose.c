@@ -1,6 +1,7 @@
 /* Choices among the servers of a cluster: candidate, acker, proof. PURE. */
 #include "plan/choose.h"
 
+#include "lib/base/mutant.h"
 #include "plan/position.h"
 #include "plan/sight.h"
 
@@ -49,7 +50,8 @@ const char *choose_received(const struct work *w, uint8_t server)
 {
     const struct view_facts *f = facts_of(w, server);
     const struct view_channel *ch = first_channel(f);
-    return ch != NULL && ch->received[0] != '\0' ? ch->received : f->executed;
+    bool has_received = ch != NULL && ch->received[0] != '\0' && !MUTANT(choose_executed);
+    return has_received ? ch->received : f->executed;
 }
 
 /* True when 'a' is known to have received more than 'b'. */
@@ -206,6 +208,7 @@ bool choose_is_provable(const struct work *w, uint8_t to, bool may_close, struct
     for (uint8_t i = 0; i < w->cluster->reigns_n; i++) {
         const struct fsm_reign *r = &w->cluster->reigns[i];
         if (r->master == to || r->unfenced) continue;
+        if (MUTANT(open_unfenced)) continue;
         if (may_close && choose_master_proves(w, r)) continue;
         if (fsm_reign_is_revoked(w->cluster, r, reached, started_s)) continue;
         add_unproven(w, r, reached, t);

@@ -5,6 +5,7 @@
  * row acts only on evidence that excludes a master which commits its clients' writes (S6). */
 #include "plan/diagnose.h"
 
+#include "lib/base/mutant.h"
 #include "plan/diagnose_text.h"
 #include "plan/sight.h"
 
@@ -83,6 +84,12 @@ static void count(struct tally *t, const struct fsm_cluster *cluster, const stru
     t->restarted += is_other_incarnation(cluster, &o->facts);
 }
 
+/* Managers that must have lost the master before it counts as lost. */
+static unsigned needed(const struct tally *t)
+{
+    return MUTANT(one_view) ? 1 : t->majority;
+}
+
 static void tally_master(struct tally *t, const struct fsm_cluster *cluster, const struct view *view)
 {
     int64_t refused[VIEW_MANAGERS_MAX];
@@ -94,7 +101,7 @@ static void tally_master(struct tally *t, const struct fsm_cluster *cluster, con
         count(t, cluster, o);
         if (sight_fails(cluster, o) && is_refused(o)) refused[t->refused++] = o->age_ms + o->refused_span_ms;
     }
-    t->refused_since_ms = nth_oldest(refused, t->refused, t->majority);
+    t->refused_since_ms = nth_oldest(refused, t->refused, needed(t));
     const struct view_observation *best = sight_best(cluster, view, cluster->master);
     bool is_master = best != NULL && !sight_is_foreign(cluster, cluster->master, &best->facts);
     t->facts = is_master ? &best->facts : NULL;
@@ -174,12 +181,13 @@ static struct witnesses ask_followers(const struct fsm_cluster *cluster, const s
 
 static bool all_lost(struct witnesses w)
 {
+    if (MUTANT(ignore_followers)) return true;
     return w.lost > 0 && w.hears == 0 && w.stale == 0;
 }
 
 static bool is_gone(const struct fsm_cluster *cluster, const struct view *view, const struct tally *t)
 {
-    if (t->refused < t->majority) return false;
+    if (t->refused < needed(t)) return false;
     /* Somebody got an answer after the others were refused: contradiction, not death. */
     if (t->newest_alive_ms < t->refused_since_ms) return false;
     return all_lost(ask_followers(cluster, view, witness_of_death, t->refused_since_ms));
@@ -187,7 +195,7 @@ static bool is_gone(const struct fsm_cluster *cluster, const struct view *view, 
 
 static bool is_silent(const struct fsm_cluster *cluster, const struct view *view, const struct tally *t)
 {
-    if (t->silent < t->majority) return false;
+    if (t->silent < needed(t)) return false;
     /* "Before acting the reachable ackers are asked": what followers say must be young against the timeout. */
     return all_lost(ask_followers(cluster, view, witness_of_silence, (int64_t)cluster->timeout_ms / 4));
 }
@@ -213,7 +221,7 @@ static enum diagnosis_row match(const struct fsm_cluster *cluster, const struct 
     }
     if (is_blocked(cluster, t)) return DIAGNOSIS_BLOCKED;
     if (t->alive >= t->majority && t->ok < t->majority) return DIAGNOSIS_ALARM;
-    if (t->ok >= t->majority) return DIAGNOSIS_OK;
+    if (t->ok >= t->majority && !(MUTANT(one_view) && t->fails > 0)) return DIAGNOSIS_OK;
     if (is_gone(cluster, view, t)) return DIAGNOSIS_GONE;
     if (is_silent(cluster, view, t)) return DIAGNOSIS_SILENT;
     if (t->heard >= t->majority && t->fails > 0 && t->fails < t->majority) return DIAGNOSIS_MINORITY;

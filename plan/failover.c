@@ -6,6 +6,7 @@
  * lossless); the holder is lost (set aside when the candidate proves all by itself); the candidate is lost (the plan
  * fails, and the next one has to account for it; not so easily once it was asked to open); a replica does not follow
  * (set aside). */
+#include "lib/base/mutant.h"
 #include "plan/choose.h"
 #include "plan/position.h"
 #include "plan/proof.h"
@@ -282,6 +283,12 @@ static void revoke_replaced(struct work *w)
     }
 }
 
+static void ask_open(struct work *w)
+{
+    struct verb *v = work_ask(w, w->plan->to, VERB_OPEN);
+    if (v != NULL) v->k = w->plan->acker != FSM_SERVER_NONE ? 1 : 0;
+}
+
 static void establish_step(struct work *w)
 {
     uint8_t to = w->plan->to, acker = w->plan->acker;
@@ -291,6 +298,7 @@ static void establish_step(struct work *w)
     bool is_attached = work_is_done(w, to, VERB_ATTACHED) || (row != NULL && row->state != VERB_STATE_FAILED);
     if (work_is_done(w, to, VERB_REIGN_ROW) && is_acker_known(w)) {
         end_establish(w);
+        if (MUTANT(act_uncommitted)) ask_open(w);
         return;
     }
     revoke_replaced(w);
@@ -373,8 +381,7 @@ static void open_step(struct work *w)
         return;
     }
     if (replace_before_opening(w) || fail_opening(w) || is_closing_again(w)) return;
-    struct verb *v = work_ask(w, to, VERB_OPEN);
-    if (v != NULL) v->k = w->plan->acker != FSM_SERVER_NONE ? 1 : 0;
+    ask_open(w);
     wait_for(w, to, VERB_OPEN);
 }
 
@@ -472,9 +479,18 @@ static void repoint_step(struct work *w)
     add_left_behind(w, missing, hopeless, &reason);
 }
 
+/* The step to carry on with: what is committed, whoever began it (L3). */
+static enum fsm_step step_to_do(const struct work *w)
+{
+    enum fsm_step step = w->plan->step;
+    int64_t committed_ms = (w->in->wall.us - w->plan->step_at[step].us) / 1000;
+    bool is_resumed = committed_ms > w->in->step_ms + 100; /* By a new leader. */
+    return MUTANT(resume_wrong_step) && is_resumed && step == STEP_ESTABLISH ? STEP_OPEN : step;
+}
+
 void failover_step(struct work *w)
 {
-    switch (w->plan->step) {
+    switch (step_to_do(w)) {
     case STEP_REVOKE: revoke_step(w); return;
     case STEP_APPLY: apply_step(w); return;
     case STEP_CATCH_UP: catch_up_step(w); return;

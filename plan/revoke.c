@@ -9,6 +9,7 @@
  * contradict (what no acker has is set aside). */
 #include <string.h>
 
+#include "lib/base/mutant.h"
 #include "plan/choose.h"
 #include "plan/position.h"
 #include "plan/sight.h"
@@ -89,7 +90,7 @@ static bool is_closing_first(struct work *w)
 static void find(const struct work *w, struct revoke *r, uint8_t server, const struct verb_outcome *o)
 {
     struct fsm_finding *f = &r->found[server];
-    (void)TEXT_COPY(f->received, o->received);
+    (void)TEXT_COPY(f->received, MUTANT(choose_executed) ? o->executed : o->received);
     (void)TEXT_COPY(f->executed, o->executed);
     /* Executed is received, whatever the relay log still says of it. */
     f->set = position_add(w->cluster->flavour, f->received, o->executed);
@@ -135,6 +136,7 @@ static enum fsm_fence fence_of(const struct work *w, const struct revoke *r, uin
     for (uint8_t i = 0; i < w->cluster->reigns_n; i++) {
         const struct fsm_reign *reign = &w->cluster->reigns[i];
         if (reign->master == to || reign->unfenced) continue;
+        if (MUTANT(open_unfenced)) continue;
         if (fsm_reign_is_revoked(w->cluster, reign, r->done, r->started_s)) continue;
         if (!r->is_closed || !choose_master_proves(w, reign)) return fsm_fence_none;
         fence = FENCE_F2_CLOSED;
@@ -179,6 +181,7 @@ static bool choose_target(const struct work *w, struct revoke *r, enum fsm_fence
     /* A closed master is asked for the end only where no acker proves it; else its tail was never acknowledged. */
     fsm_set sources = r->done | (fence == FENCE_F2_CLOSED ? FSM_BIT(old_master(w)) : 0);
     *holder = FSM_SERVER_NONE;
+    if (MUTANT(target_own)) sources = FSM_BIT(to);
     if (!add_found(w, r, sources)) return false;
     if (has_target(w, r, to)) return true;
     *holder = find_holder(w, r, to, sources);

@@ -1,6 +1,7 @@
 /* The records of a snapshot, written: only used slots, rings from the oldest entry to the youngest. */
 #include <string.h>
 
+#include "lib/base/mutant.h"
 #include "proto/snapshot_record.h"
 
 struct writer {
@@ -17,8 +18,8 @@ static int write_head(const struct writer *w)
     m.index = w->state->index;
     m.plans_next = w->state->plans_next;
     m.events_n = w->state->events_n;
-    m.dedup_n = w->state->dedup_n;
-    m.dedup_floor = w->state->dedup_floor;
+    m.dedup_n = MUTANT(dedup_lost) ? 0 : w->state->dedup_n;
+    m.dedup_floor = MUTANT(dedup_lost) ? 0 : w->state->dedup_floor;
     m.version_since = w->state->version_since;
     m.generation = w->state->generation;
 #ifdef REGENT_NEXT_VERSION
@@ -268,7 +269,7 @@ int snapshot_write_records(const struct fsm_state *state, int (*add)(void *arg, 
 {
     struct writer w = {state, add, arg};
     uint64_t events = kept(state->events_n, FSM_EVENTS_MAX);
-    uint64_t dedup = kept(state->dedup_n, FSM_DEDUP_MAX);
+    uint64_t dedup = MUTANT(dedup_lost) ? 0 : kept(state->dedup_n, FSM_DEDUP_MAX);
     int rc = write_head(&w);
 
     for (uint32_t i = 0; i < FSM_CLUSTERS_MAX && rc == 0; i++) rc = write_cluster(&w, i);

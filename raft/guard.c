@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/base/mutant.h"
 #include "lib/base/text.h"
 #include "lib/log.h"
 #include "raft/transport.h"
@@ -207,6 +208,7 @@ static int io_set_term(struct raft_io *io, raft_term term)
 static int io_set_vote(struct raft_io *io, raft_id id)
 {
     struct guard *g = guard_of(io);
+    if (MUTANT(lose_vote)) return 0;
     int rv = guard_failed(g) ? RAFT_IOERR : g->inner.set_vote(io, id);
     if (rv == 0) rv = seal_code(seal_vote(&g->seal, g->seal.state.term, id));
     if (rv != 0) fail(g, "write the vote", rv);

@@ -181,6 +181,24 @@ static void send_on_stream(struct backend *b, uint64_t id, struct raft_word *w)
     (void)sim_stream_send(p->stream, &w->head.blob);
 }
 
+/* S4: what is promised to another manager is on disk before the message goes. */
+static void check_promise(struct manager *m, const struct raft_message *message)
+{
+    const struct disk *d = &m->disk;
+    if (message->type == RAFT_REQUEST_VOTE_RESULT) {
+        const struct raft_request_vote_result *r = &message->request_vote_result;
+        bool is_promise = r->vote_granted && !r->pre_vote;
+        if (is_promise && (d->term != r->term || d->vote != message->server_id))
+            world_break(m->world, WORLD_SAFETY, "S4: %s gives m%llu its vote of term %llu before that is on disk",
+                        m->name, (unsigned long long)message->server_id, (unsigned long long)r->term);
+    } else if (message->type == RAFT_APPEND_ENTRIES_RESULT) {
+        const struct raft_append_entries_result *r = &message->append_entries_result;
+        if (r->rejected == 0 && r->last_log_index > disk_last(d))
+            world_break(m->world, WORLD_SAFETY, "S4: %s acknowledges entry %llu, and %llu is the last on disk", m->name,
+                        (unsigned long long)r->last_log_index, (unsigned long long)disk_last(d));
+    }
+}
+
 int backend_send(struct raft_io *io, struct raft_io_send *req, const struct raft_message *message,
                  raft_io_send_cb cb)
 {
@@ -189,6 +207,7 @@ int backend_send(struct raft_io *io, struct raft_io_send *req, const struct raft
     if (is_nowhere) hang_up(peer_of(b, message->server_id));
     bool is_sent = !is_nowhere && !b->is_dead;
     if (is_sent) {
+        check_promise(b->manager, message);
         struct raft_word *w = word_new(b, message);
         if (b->manager->world->raft_datagrams)
             sim_send(b->sim, b->manager->node, world_manager_node(b->manager->world, message->server_id), RAFT_CHANNEL,

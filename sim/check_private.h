@@ -11,6 +11,7 @@ struct row {
     uint64_t id;      /* 0: free slot. */
     bool is_lossless; /* The reign of its server was proven lossless when it answered. */
     bool is_acked;    /* The client has the OK. */
+    bool is_false;    /* No acker had it, and commits were to wait for one. */
 };
 
 struct check_site {
@@ -29,6 +30,8 @@ struct check_site {
     uint8_t k;
     bool is_lossless; /* The current reign is proven. */
     bool has_reign[CLUSTER_SERVERS_MAX]; /* It is master of a listed reign that is proven lossless. */
+    bool was_proven[CLUSTER_SERVERS_MAX]; /* The last reign that listed it as master was, also when it has ended. */
+    enum fsm_step step; /* Of the running plan. */
     uint64_t opens[CLUSTER_SERVERS_MAX]; /* Token of the plan whose committed step OPEN named it last. */
     bool loss_accepted; /* An operator has; S2 says nothing of this site any more. */
     int64_t healthy_since_us; /* S6: the master has been able to commit since. */

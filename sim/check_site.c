@@ -40,7 +40,7 @@ static void rows_grow(struct check_site *cs)
     free(old);
 }
 
-static void on_ok(void *arg, struct mysqld *m, const struct mysqld_trx *trx, bool is_false)
+static void on_ok(void *arg, struct mysqld *m, const struct mysqld_trx *trx, enum mysqld_ok ok)
 {
     struct check_site *cs = arg;
     unsigned server = 0;
@@ -49,9 +49,11 @@ static void on_ok(void *arg, struct mysqld *m, const struct mysqld_trx *trx, boo
     if ((cs->rows_n + 1) * 2 > cs->rows_room) rows_grow(cs);
     struct row *row = row_slot(cs, trx->id);
     cs->rows_n += row->id == 0;
-    *row = (struct row){trx->id, cs->has_reign[server], false};
+    /* After the end of its reign a server can answer only what an acker had before that (A3): it must be there, too. */
+    bool is_lossless = ok == MYSQLD_OK_OF_KILLED ? cs->has_reign[server] : cs->was_proven[server];
+    *row = (struct row){trx->id, is_lossless, false, ok == MYSQLD_OK_FALSE};
     cs->last_ok_us = sim_now_us(sim_of(cs));
-    if (is_false) SIM_TRACE(sim_of(cs), mysqld_node(m), "false OK for %llx", (unsigned long long)trx->id);
+    if (ok != MYSQLD_OK) SIM_TRACE(sim_of(cs), mysqld_node(m), "false OK for %llx", (unsigned long long)trx->id);
 }
 
 void check_acked(struct check *check, struct site *site, unsigned server, uint64_t id)
@@ -63,6 +65,9 @@ void check_acked(struct check *check, struct site *site, unsigned server, uint64
         return;
     }
     row->is_acked = true;
+    if (row->is_false && row->is_lossless && !cs->loss_accepted)
+        world_break(site->world, WORLD_SAFETY, "S2: %s answered OK for the row %llx, which no acker had",
+                    name_of(cs, server), (unsigned long long)id);
     cs->acks++;
 }
 
@@ -188,8 +193,8 @@ static void follow_reigns(struct check_site *cs, const struct fsm_cluster *c)
     const struct fsm_reign *current = fsm_reign_current(c);
     memset(cs->has_reign, 0, sizeof cs->has_reign);
     for (uint8_t i = 0; i < c->reigns_n; i++) {
-        bool is_proven = c->reigns[i].lossless && c->reigns[i].master < CLUSTER_SERVERS_MAX;
-        if (is_proven) cs->has_reign[c->reigns[i].master] = true;
+        uint8_t master = c->reigns[i].master;
+        if (master < CLUSTER_SERVERS_MAX) cs->has_reign[master] = cs->was_proven[master] = c->reigns[i].lossless;
     }
     cs->is_lossless = current && current->lossless;
     cs->ackers = current ? current->ackers : 0;
@@ -213,6 +218,8 @@ void check_site_follow(struct check_site *cs, const struct fsm_state *state)
     if (c->plan != 0 && c->plan != cs->plan) check_begin(cs, fsm_plan_find(state, c->plan));
     cs->plan = c->plan;
     const struct fsm_plan *plan = c->plan != 0 ? fsm_plan_find(state, c->plan) : NULL;
+    if (plan && plan->kind == PLAN_FAILOVER && plan->step != cs->step) world_note_step(cs->site->world, cs->site, plan);
+    cs->step = plan ? plan->step : fsm_step_none;
     if (plan && plan->step == STEP_OPEN && plan->to < CLUSTER_SERVERS_MAX) cs->opens[plan->to] = plan->token;
 }
 

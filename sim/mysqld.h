@@ -134,9 +134,10 @@ const struct mysqld_fence *mysqld_fence(const struct mysqld *m);
  * row), after the change: for S3. 'token' and 'term' are those that the guard before it was asked for. */
 typedef void mysqld_changed_fn(void *arg, struct mysqld *m, uint64_t token, uint64_t term);
 void mysqld_on_change(struct mysqld *m, mysqld_changed_fn *fn, void *arg);
-/* Called when a client's write is answered with OK. 'is_false': no acker had it and semi-sync was on (KILL QUERY, semi-
- * sync switched off, ...). */
-typedef void mysqld_ok_fn(void *arg, struct mysqld *m, const struct mysqld_trx *trx, bool is_false);
+/* Called when a client's write is answered with OK. FALSE: no acker had it and semi-sync was on (KILL QUERY, semi-sync
+ * switched off, ...). OF_KILLED: the same, of a group whose leader's session was killed (FACTS.md SS-6, a limit). */
+enum mysqld_ok { MYSQLD_OK, MYSQLD_OK_OF_KILLED, MYSQLD_OK_FALSE };
+typedef void mysqld_ok_fn(void *arg, struct mysqld *m, const struct mysqld_trx *trx, enum mysqld_ok ok);
 void mysqld_on_ok(struct mysqld *m, mysqld_ok_fn *fn, void *arg);
 
 #endif

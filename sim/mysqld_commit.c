@@ -96,7 +96,7 @@ static void answer(struct mysqld *m, struct committer *c)
     if (!s) return;
     s->commit = NULL;
     bool is_ok = s->kill != KILL_SESSION && s->stream;
-    if (is_ok && m->on_ok && s->account == ACCOUNT_CLIENT) m->on_ok(m->on_ok_arg, m, t, c->is_false);
+    if (is_ok && m->on_ok && s->account == ACCOUNT_CLIENT) m->on_ok(m->on_ok_arg, m, t, c->ok);
     session_wake(s);
 }
 
@@ -133,10 +133,11 @@ static bool is_released(struct mysqld *m, struct committer *c)
     if (m->source_flag && cs->is_on && cs->acked_n > c->index) {
         cs->yes_tx++;
     } else if (!m->source_flag && !c->has_waited) {
-        c->is_false = cs->is_waiting; /* Semi-sync is off: nothing is counted. */
+        c->ok = cs->is_waiting ? MYSQLD_OK_FALSE : MYSQLD_OK; /* Semi-sync is off: nothing is counted. */
     } else if (!m->source_flag || !cs->is_on || is_killed || is_alone) {
         cs->no_tx++;
-        c->is_false = cs->is_waiting || is_killed;
+        if (is_killed && leader->kill == KILL_SESSION) c->ok = MYSQLD_OK_OF_KILLED;
+        else if (is_killed || cs->is_waiting) c->ok = MYSQLD_OK_FALSE;
     } else {
         c->has_waited = true;
         return false;

@@ -224,7 +224,7 @@ struct committer {
     bool has_waited, is_settled;
     struct mysqld_trx t;
     size_t index;            /* In the binlog, once logged. */
-    bool is_false;           /* Released without an ack while semi-sync was on. */
+    enum mysqld_ok ok;
 };
 
 struct group {

@@ -18,7 +18,7 @@ static struct manager *some_manager(struct nemesis *n)
 
 /* --- managers ----------------------------------------------------------------------------------------------------- */
 
-static void boot_manager(void *arg)
+void nemesis_boot_manager(void *arg)
 {
     struct manager *m = arg;
     if (sim_process(m->sim, m->node) != SIM_DEAD) return;
@@ -28,7 +28,7 @@ static void boot_manager(void *arg)
 
 static void boot_later(struct nemesis *n, struct manager *m)
 {
-    sim_after(n->sim, SIM_WORLD, nemesis_time(n, 20 * SIM_MS, 20 * SIM_S), boot_manager, m);
+    sim_after(n->sim, SIM_WORLD, nemesis_time(n, 20 * SIM_MS, 20 * SIM_S), nemesis_boot_manager, m);
 }
 
 static void kill_manager(struct nemesis *n)
@@ -47,7 +47,7 @@ static void power_off_manager(struct nemesis *n)
     boot_later(n, m);
 }
 
-static void resume_manager(void *arg)
+void nemesis_resume_manager(void *arg)
 {
     struct manager *m = arg;
     m->is_held = false;
@@ -67,7 +67,7 @@ static void pause_manager(struct nemesis *n)
         m->is_held = true;
         sim_pause(n->sim, m->node);
     }
-    sim_after(n->sim, SIM_WORLD, nemesis_time(n, 50 * SIM_MS, 20 * SIM_S), resume_manager, m);
+    sim_after(n->sim, SIM_WORLD, nemesis_time(n, 50 * SIM_MS, 20 * SIM_S), nemesis_resume_manager, m);
 }
 
 static void crash_at_write(struct nemesis *n)
@@ -84,7 +84,7 @@ static void mend_disk(void *arg)
     m->disk.is_full = false;
     m->disk.extra_us = 0;
     SIM_TRACE(m->sim, m->node, "disk is well again");
-    if (m->consensus == NULL) boot_manager(m);
+    if (m->consensus == NULL) nemesis_boot_manager(m);
 }
 
 static void trouble_disk(struct nemesis *n)
@@ -134,7 +134,7 @@ static void heal_cut(void *arg)
     free(cut);
 }
 
-static void cut_links(struct nemesis *n, uint64_t from, uint64_t to, int64_t for_us)
+void nemesis_cut(struct nemesis *n, uint64_t from, uint64_t to, int64_t for_us)
 {
     struct cut *cut = malloc(sizeof *cut);
     MUST(cut);
@@ -142,6 +142,12 @@ static void cut_links(struct nemesis *n, uint64_t from, uint64_t to, int64_t for
     SIM_TRACE(n->sim, SIM_WORLD, "FAULT cut from %llx to %llx", (unsigned long long)from, (unsigned long long)to);
     set_cut(n, cut, true);
     sim_after(n->sim, SIM_WORLD, for_us, heal_cut, cut);
+}
+
+void nemesis_cut_both(struct nemesis *n, uint64_t a, uint64_t b, int64_t for_us)
+{
+    nemesis_cut(n, a, b, for_us);
+    nemesis_cut(n, b, a, for_us);
 }
 
 static void partition(struct nemesis *n)
@@ -153,8 +159,8 @@ static void partition(struct nemesis *n)
     }
     int64_t for_us = nemesis_time(n, 100 * SIM_MS, 30 * SIM_S);
     bool is_one_way = rng_chance(&n->rng, 300000);
-    cut_links(n, side, all & ~side, for_us);
-    if (!is_one_way) cut_links(n, all & ~side, side, for_us);
+    nemesis_cut(n, side, all & ~side, for_us);
+    if (!is_one_way) nemesis_cut(n, all & ~side, side, for_us);
 }
 
 static void isolate(struct nemesis *n)
@@ -163,8 +169,8 @@ static void isolate(struct nemesis *n)
     for (sim_node a = 1; a < sim_nodes_n(n->sim); a++) all |= UINT64_C(1) << a;
     int64_t for_us = nemesis_time(n, 100 * SIM_MS, 30 * SIM_S);
     uint64_t way = rng_below(&n->rng, 3);
-    if (way != 0) cut_links(n, node, all & ~node, for_us);
-    if (way != 1) cut_links(n, all & ~node, node, for_us);
+    if (way != 0) nemesis_cut(n, node, all & ~node, for_us);
+    if (way != 1) nemesis_cut(n, all & ~node, node, for_us);
 }
 
 static void cut_pair(struct nemesis *n)
@@ -173,8 +179,8 @@ static void cut_pair(struct nemesis *n)
     uint64_t a = 1 + rng_below(&n->rng, nodes), b = 1 + rng_below(&n->rng, nodes);
     if (a == b) return;
     int64_t for_us = nemesis_time(n, 100 * SIM_MS, 30 * SIM_S);
-    cut_links(n, UINT64_C(1) << a, UINT64_C(1) << b, for_us);
-    if (rng_chance(&n->rng, 600000)) cut_links(n, UINT64_C(1) << b, UINT64_C(1) << a, for_us);
+    nemesis_cut(n, UINT64_C(1) << a, UINT64_C(1) << b, for_us);
+    if (rng_chance(&n->rng, 600000)) nemesis_cut(n, UINT64_C(1) << b, UINT64_C(1) << a, for_us);
 }
 
 static void calm_network(void *arg)
@@ -235,34 +241,15 @@ static const struct {
     {"errant", nemesis_errant, true},
     {"operator-failover", nemesis_operator_failover, true},
     {"blow", nemesis_blow, true},
+    {"plot-lag", nemesis_plot_lag, true},
+    {"plot-acker", nemesis_plot_acker, true},
+    {"plot-deaf", nemesis_plot_deaf, true},
+    {"plot-wake", nemesis_plot_wake, true},
+    {"plot-split", nemesis_plot_split, true},
+    {"plot-wait", nemesis_plot_wait, true},
 };
 
-/* The same manager leads as a moment before; it dies, stands still, is cut off, or hands over. */
-static void strike_leader(void *arg)
-{
-    struct nemesis *n = arg;
-    struct manager *m = world_leader(n->world);
-    if (n->is_over || !m) return;
-    n->world->stats.faults++;
-    SIM_TRACE(n->sim, m->node, "FAULT in the middle of a plan");
-    switch (rng_below(&n->rng, 4)) {
-    case 0: sim_kill(n->sim, m->node); break;
-    case 1: sim_host_off(n->sim, m->node); break;
-    case 2: m->is_held = true; sim_pause(n->sim, m->node); break;
-    default: nemesis_transfer(n); return;
-    }
-    int64_t after_us = nemesis_time(n, 20 * SIM_MS, 10 * SIM_S);
-    sim_after(n->sim, SIM_WORLD, after_us, m->is_held ? resume_manager : boot_manager, m);
-}
-
-void nemesis_strike(struct nemesis *n, const struct site *site)
-{
-    struct rng *rng = &n->strikes;
-    (void)site;
-    bool comes = rng_chance(rng, 600000);
-    int64_t after_us = rng_log_between(rng, 100, 400 * SIM_MS);
-    if (comes && !n->is_over) sim_after(n->sim, SIM_WORLD, after_us, strike_leader, n);
-}
+enum { PLOTS_FROM = 23 }; /* The first plot in 'faults'. */
 
 /* Each fault has chance of its own, so that leaving one out (--minimise) does not change what the others are. */
 static void next_fault(void *arg)
@@ -294,8 +281,10 @@ struct nemesis *nemesis_new(struct world *world)
     rng_init(&n->strikes, world->seed, "strikes", 0);
     while (n->weights_sum == 0) {
         for (unsigned i = 0; i < ARRAY_LEN(faults); i++) {
-            bool is_in = rng_chance(&n->pace, 500000);
-            uint32_t weight = (uint32_t)rng_log_between(&n->pace, 1, 64);
+            if (i >= PLOTS_FROM && !world->options.has_plots) break;
+            struct rng *rng = i >= PLOTS_FROM ? &n->strikes : &n->pace; /* So that groups alone live as ever. */
+            bool is_in = rng_chance(rng, 500000);
+            uint32_t weight = (uint32_t)rng_log_between(rng, 1, 64);
             n->weight[i] = is_in && (world->sites_n > 0 || !faults[i].on_servers) ? weight : 0;
             n->weights_sum += n->weight[i];
         }
@@ -309,10 +298,33 @@ void nemesis_free(struct nemesis *nemesis)
     free(nemesis);
 }
 
+/* Most seeds begin with a plot against clusters that are whole: later ones find less to break. */
+static void begin_with_plots(struct nemesis *n)
+{
+    static fault_fn *const openings[] = {
+        nemesis_blow, nemesis_plot_lag, nemesis_plot_acker, nemesis_plot_deaf, nemesis_plot_wake, nemesis_plot_split,
+        nemesis_plot_wait,
+    };
+    for (unsigned i = 0; i < n->world->sites_n; i++) {
+        rng_init(&n->rng, n->world->seed, "opening", i);
+        bool comes = rng_chance(&n->rng, 700000);
+        uint64_t kind = rng_below(&n->rng, ARRAY_LEN(openings));
+        bool is_deaf = n->world->sites[i].durability == DURABILITY_ASYNC && kind > 0; /* Without an acker. */
+        if (comes) (is_deaf ? nemesis_plot_deaf : openings[kind])(n);
+    }
+    int64_t after_us = nemesis_time(n, SIM_MS, 8 * SIM_S);
+    sim_after(n->sim, SIM_WORLD, after_us, next_fault, n);
+}
+
 void nemesis_start(struct nemesis *nemesis)
 {
+    bool has_sites = nemesis->world->sites_n > 0;
+    if (has_sites && nemesis->world->options.has_plots) {
+        begin_with_plots(nemesis);
+        return;
+    }
     rng_init(&nemesis->rng, nemesis->world->seed, "opening", 0);
-    if (nemesis->world->sites_n > 0 && rng_chance(&nemesis->rng, 500000)) nemesis_blow(nemesis);
+    if (has_sites && rng_chance(&nemesis->rng, 500000)) nemesis_blow(nemesis);
     next_fault(nemesis);
 }
 
@@ -333,10 +345,10 @@ void nemesis_heal(struct nemesis *nemesis)
     unsigned first = (unsigned)rng_below(&nemesis->pace, w->managers_n);
     for (unsigned i = 0; i < core; i++) {
         struct manager *m = &w->managers[(first + i) % w->managers_n];
-        resume_manager(m);
+        nemesis_resume_manager(m);
         mend_disk(m);
         m->disk.crash_in = 0;
-        boot_manager(m);
+        nemesis_boot_manager(m);
     }
     for (unsigned i = 0; i < w->sites_n; i++) nemesis_heal_site(nemesis, &w->sites[i]);
 }

@@ -12,6 +12,8 @@ void nemesis_free(struct nemesis *nemesis);
 void nemesis_start(struct nemesis *nemesis);
 /* A failover begins: the next blow may come while it runs. */
 void nemesis_strike(struct nemesis *nemesis, const struct site *site);
+/* A step of a failover is committed: whoever takes part in it may be hit. */
+void nemesis_step(struct nemesis *nemesis, struct site *site, const struct fsm_plan *plan);
 /* No fault comes any more; a random core is healed: a majority of the managers, and of each cluster enough servers for
  * L1; what else is broken stays so. */
 void nemesis_heal(struct nemesis *nemesis);

@@ -5,7 +5,7 @@
 #include "sim/check.h"
 #include "sim/nemesis.h"
 
-enum { NEMESIS_KINDS_MAX = 32 };
+enum { NEMESIS_KINDS_MAX = 48 };
 
 struct nemesis {
     struct world *world;
@@ -25,12 +25,41 @@ typedef void fault_fn(struct nemesis *n);
 /* A time between 'low' and 'high', short ones likelier. */
 int64_t nemesis_time(struct nemesis *n, int64_t low_us, int64_t high_us);
 
+/* Cuts the links from each node of 'from' to each of 'to' (bits of nodes), for a while. */
+void nemesis_cut(struct nemesis *n, uint64_t from, uint64_t to, int64_t for_us);
+/* The same in both directions. */
+void nemesis_cut_both(struct nemesis *n, uint64_t a, uint64_t b, int64_t for_us);
+/* Boots the manager 'arg' (a struct manager) if it is dead; resumes it. */
+sim_fn nemesis_boot_manager, nemesis_resume_manager;
+
 /* --- nemesis_server.c --- */
+
+struct victim {
+    struct nemesis *nemesis;
+    struct site *site;
+    struct mysqld *m;
+    sim_node node;
+};
+
+/* Server number 'server' of the site. */
+struct victim nemesis_server(struct nemesis *n, struct site *site, unsigned server);
+/* 'fn' gets a copy of the victim after a while; it frees it. */
+void nemesis_later(const struct victim *v, int64_t us, sim_fn *fn);
+/* For nemesis_later(): it is started, goes on, has no trouble any more. */
+sim_fn nemesis_boot, nemesis_go_on, nemesis_trouble_ends;
+/* An operator asks the leader to fail over to server 'to' (FSM_SERVER_NONE: to any). */
+void nemesis_ask_failover(struct nemesis *n, struct site *site, uint8_t to);
+
 fault_fn nemesis_transfer, nemesis_kill_server, nemesis_power_server, nemesis_pause_server, nemesis_stop_server,
     nemesis_server_disk, nemesis_server_applier, nemesis_server_logins, nemesis_server_clock, nemesis_purge,
     nemesis_errant, nemesis_operator_failover;
 /* A master is lost. */
 void nemesis_blow(struct nemesis *n);
+/* --- nemesis_plot.c --- */
+fault_fn nemesis_plot_lag, nemesis_plot_acker, nemesis_plot_deaf, nemesis_plot_wake, nemesis_plot_split,
+    nemesis_plot_wait;
+
+/* --- nemesis_server.c --- */
 /* The servers that run go on without trouble; some of the dead ones are started, others stay dead. */
 void nemesis_heal_site(struct nemesis *n, struct site *site);
 

@@ -7,14 +7,7 @@
 
 /* --- who ---------------------------------------------------------------------------------------------------------- */
 
-struct victim {
-    struct nemesis *nemesis;
-    struct site *site;
-    struct mysqld *m;
-    sim_node node;
-};
-
-static struct victim server_of(struct nemesis *n, struct site *site, unsigned server)
+struct victim nemesis_server(struct nemesis *n, struct site *site, unsigned server)
 {
     struct mysqld *m = site->servers[server];
     return (struct victim){n, site, m, mysqld_node(m)};
@@ -28,13 +21,12 @@ static struct victim some_server(struct nemesis *n)
     uint64_t draw = rng_below(&n->rng, 100);
     uint64_t any = rng_below(&n->rng, site->servers_n);
     uint8_t master = check_master(w->check, site), acker = check_acker(w->check, site);
-    if (draw < 45 && master < site->servers_n) return server_of(n, site, master);
-    if (draw < 65 && acker < site->servers_n) return server_of(n, site, acker);
-    return server_of(n, site, (unsigned)any);
+    if (draw < 45 && master < site->servers_n) return nemesis_server(n, site, master);
+    if (draw < 65 && acker < site->servers_n) return nemesis_server(n, site, acker);
+    return nemesis_server(n, site, (unsigned)any);
 }
 
-/* Something ends after a while: 'fn' gets a copy of the victim, and frees it. */
-static void later(const struct victim *v, int64_t us, sim_fn *fn)
+void nemesis_later(const struct victim *v, int64_t us, sim_fn *fn)
 {
     struct victim *copy = malloc(sizeof *copy);
     MUST(copy);
@@ -53,7 +45,7 @@ static void start(struct sim *sim, struct mysqld *m)
     mysqld_start(m);
 }
 
-static void start_later_now(void *arg)
+void nemesis_boot(void *arg)
 {
     struct victim *v = arg;
     start(v->nemesis->sim, v->m);
@@ -66,7 +58,7 @@ static void start_later(const struct victim *v)
     struct nemesis *n = v->nemesis;
     bool is_started = rng_chance(&n->rng, 700000);
     int64_t after_us = nemesis_time(n, 100 * SIM_MS, 60 * SIM_S);
-    if (is_started) later(v, after_us, start_later_now);
+    if (is_started) nemesis_later(v, after_us, nemesis_boot);
 }
 
 void nemesis_kill_server(struct nemesis *n)
@@ -94,7 +86,7 @@ void nemesis_stop_server(struct nemesis *n)
     start_later(&v);
 }
 
-static void go_on(void *arg)
+void nemesis_go_on(void *arg)
 {
     struct victim *v = arg;
     SIM_TRACE(v->nemesis->sim, v->node, "goes on");
@@ -111,7 +103,7 @@ void nemesis_pause_server(struct nemesis *n)
     SIM_TRACE(n->sim, v.node, "%s", is_host ? "host stands still" : "paused");
     if (is_host) sim_host_freeze(n->sim, v.node);
     else sim_pause(n->sim, v.node);
-    later(&v, for_us, go_on);
+    nemesis_later(&v, for_us, nemesis_go_on);
 }
 
 /* --- trouble ------------------------------------------------------------------------------------------------------ */
@@ -124,7 +116,7 @@ static void relieve(struct mysqld *m)
     mysqld_refuse_logins(m, NULL, 0);
 }
 
-static void trouble_ends(void *arg)
+void nemesis_trouble_ends(void *arg)
 {
     struct victim *v = arg;
     SIM_TRACE(v->nemesis->sim, v->node, "has no trouble any more");
@@ -137,11 +129,11 @@ static void lag(struct nemesis *n, struct site *site, int64_t for_us)
 {
     uint8_t acker = check_acker(n->world->check, site);
     if (acker >= site->servers_n) return;
-    struct victim v = server_of(n, site, acker);
+    struct victim v = nemesis_server(n, site, acker);
     SIM_TRACE(n->sim, v.node, "FAULT applier held");
     n->world->stats.faults++;
     mysqld_hold_applier(v.m, true);
-    later(&v, for_us, trouble_ends);
+    nemesis_later(&v, for_us, nemesis_trouble_ends);
 }
 
 static void lose_master(void *arg)
@@ -161,11 +153,11 @@ void nemesis_blow(struct nemesis *n)
     struct site *site = &w->sites[rng_below(&n->rng, w->sites_n)];
     uint8_t master = check_master(w->check, site);
     if (master >= site->servers_n) return;
-    struct victim v = server_of(n, site, master);
+    struct victim v = nemesis_server(n, site, master);
     int64_t after_us = nemesis_time(n, SIM_MS, 2 * SIM_S), lag_us = nemesis_time(n, 100 * SIM_MS, 5 * SIM_S);
     bool lags = rng_chance(&n->rng, 600000);
     if (lags) lag(n, site, after_us + lag_us);
-    later(&v, after_us, lose_master);
+    nemesis_later(&v, after_us, lose_master);
     start_later(&v);
 }
 
@@ -175,7 +167,7 @@ void nemesis_server_disk(struct nemesis *n)
     uint32_t extra_us = (uint32_t)nemesis_time(n, 2 * SIM_MS, 1 * SIM_S);
     SIM_TRACE(n->sim, v.node, "disk is slower by %u us", extra_us);
     mysqld_slow_disk(v.m, extra_us);
-    later(&v, nemesis_time(n, 200 * SIM_MS, 20 * SIM_S), trouble_ends);
+    nemesis_later(&v, nemesis_time(n, 200 * SIM_MS, 20 * SIM_S), nemesis_trouble_ends);
 }
 
 void nemesis_server_applier(struct nemesis *n)
@@ -185,7 +177,7 @@ void nemesis_server_applier(struct nemesis *n)
     SIM_TRACE(n->sim, v.node, "applier %s", is_held ? "held" : "stops with an error");
     if (is_held) mysqld_hold_applier(v.m, true);
     else mysqld_break_applier(v.m, 1062);
-    later(&v, nemesis_time(n, 200 * SIM_MS, 30 * SIM_S), trouble_ends);
+    nemesis_later(&v, nemesis_time(n, 200 * SIM_MS, 30 * SIM_S), nemesis_trouble_ends);
 }
 
 void nemesis_server_logins(struct nemesis *n)
@@ -197,7 +189,7 @@ void nemesis_server_logins(struct nemesis *n)
     uint64_t kind = rng_below(&n->rng, ARRAY_LEN(kinds));
     SIM_TRACE(n->sim, v.node, "refuses logins of %s", kinds[kind].user ? kinds[kind].user : "all");
     mysqld_refuse_logins(v.m, kinds[kind].user, kinds[kind].code);
-    later(&v, nemesis_time(n, 200 * SIM_MS, 20 * SIM_S), trouble_ends);
+    nemesis_later(&v, nemesis_time(n, 200 * SIM_MS, 20 * SIM_S), nemesis_trouble_ends);
 }
 
 void nemesis_server_clock(struct nemesis *n)
@@ -279,12 +271,17 @@ static void ask_failover(void *arg)
     SIM_TRACE(m->sim, m->node, "proposed: %d", rc);
 }
 
+void nemesis_ask_failover(struct nemesis *n, struct site *site, uint8_t to)
+{
+    struct wish wish = {n->world, site, world_leader(n->world), to};
+    if (wish.leader) sim_run_as(n->sim, wish.leader->node, ask_failover, &wish);
+}
+
 void nemesis_operator_failover(struct nemesis *n)
 {
     struct victim v = some_server(n);
-    struct wish wish = {n->world, v.site, world_leader(n->world), FSM_SERVER_NONE};
-    if (rng_chance(&n->rng, 500000)) wish.to = site_server_at(v.site, v.node);
-    if (wish.leader) sim_run_as(n->sim, wish.leader->node, ask_failover, &wish);
+    bool is_named = rng_chance(&n->rng, 500000);
+    nemesis_ask_failover(n, v.site, is_named ? site_server_at(v.site, v.node) : FSM_SERVER_NONE);
 }
 
 /* --- healing ------------------------------------------------------------------------------------------------------ */

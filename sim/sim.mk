@@ -55,9 +55,7 @@ sim: deps
 sim-soak: deps
 	@$(MAKE) --no-print-directory -j2 B=build build/regent-sim
 	@build/regent-sim --from $$(date +%s)000 --hours $(HOURS)
-# Every mutant anew, with seeds that nobody has chosen; prints a table.
+# Every mutant anew; prints the table of sim/README.md. KEEP=1: writes the seeds that were found to sim/mutants/.
+MUTANT_SEEDS ?= 2000
 sim-mutants: deps sim-builds
-	@for m in $$(build/mutants/regent-sim --mutants | cut -f1); do \
-	    printf '%-24s ' $$m; \
-	    build/mutants/regent-sim --mutant $$m --seeds $(SEEDS) --first --quiet | grep -m1 -E '^FAILED' || echo 'NOT FOUND'; \
-	done
+	@tests/sim/mutants.py --seeds $(MUTANT_SEEDS) $(if $(KEEP),--keep)

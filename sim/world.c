@@ -67,6 +67,11 @@ void world_note_plan(struct world *world, const struct site *site)
     if (world->nemesis) nemesis_strike(world->nemesis, site);
 }
 
+void world_note_step(struct world *world, struct site *site, const struct fsm_plan *plan)
+{
+    if (world->nemesis) nemesis_step(world->nemesis, site, plan);
+}
+
 struct manager *world_leader(struct world *world)
 {
     struct manager *found = NULL;

@@ -19,6 +19,7 @@ struct world_options {
     bool is_traced;
     unsigned sites_max; /* Clusters: 1 to so many; 0: managers alone. */
     unsigned faults_n; /* Of the world that is minimised. */
+    bool has_plots;    /* Faults at moments chosen against a rule, too (nemesis_plot.c, nemesis_strike.c). */
     int pretended;     /* Each seed ends so, before its first fault: an enum world_verdict, or WORLD_CRASH; 0: not. */
     bool leave_out[NEMESIS_FAULTS_MAX]; /* Faults that do not come, by number (--minimise). */
 };
@@ -93,6 +94,8 @@ void world_note_leader(struct world *world, struct manager *manager);
 void world_note_applied(struct world *world, struct manager *manager);
 /* A plan of kind failover begins. */
 void world_note_plan(struct world *world, const struct site *site);
+/* It is at another step. */
+void world_note_step(struct world *world, struct site *site, const struct fsm_plan *plan);
 /* The manager that leads and is not paused; NULL: none. */
 struct manager *world_leader(struct world *world);
 

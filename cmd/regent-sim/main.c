@@ -24,6 +24,7 @@ static const char usage[] =
     "  --mutant NAME  with this rule broken (a build with MUTANTS=1); --mutants lists them\n"
     "  --hours H      seeds until the time is up\n"
     "  --clusters N   at most N clusters (default 4); 0: managers alone\n"
+    "  --plots        faults at moments chosen against a rule, too\n"
     "  --quiet        no traces of failing seeds\n"
     "  --first        end at the first seed that fails\n"
     "\n"
@@ -89,6 +90,7 @@ static int take_option(struct run_options *o, char **argv, int *at)
     else if (text_equal(name, "--minimise")) o->is_minimised = true;
     else if (text_equal(name, "--quiet")) o->is_quiet = true;
     else if (text_equal(name, "--first")) o->is_first = true;
+    else if (text_equal(name, "--plots")) o->world.has_plots = true;
     else if (!value) return fail_usage("unknown option, or its value is missing:", name);
     else if (is_number_option(name) && !set_number(o, name, value)) return fail_usage("not a number for", name);
     else if (text_equal(name, "--only") && !read_only_list(o, value)) return fail_usage("not a list of faults:", value);

@@ -8,7 +8,25 @@
 
 /* Name, the property that must catch it (DESIGN §2), what is broken. */
 #define MUTANTS(X)                                                                                                     \
-    X(open_unapplied, "S2", "APPLY and PROMOTE do not wait for what was received")
+    X(open_unapplied, "S2", "APPLY and PROMOTE do not wait for what was received (A4)")                                \
+    X(choose_executed, "S2", "what counts is what a server executed, not what it received (A4)")                       \
+    X(target_own, "S2", "the candidate's own position is the target, not the union (A4)")                              \
+    X(trust_restarted, "S2", "an acker that restarted proves what it held before, and forgot (A4)")                    \
+    X(any_revoked, "S1 S2", "any revoked follower ends a reign, a member of A or not (A3)")                            \
+    X(open_unfenced, "S1 S2", "nothing proves that the older reigns ended (A8)")                                       \
+    X(start_both, "S2", "REVOKE stops both threads and starts the applier: the relay log is thrown away")              \
+    X(kill_query, "S2", "KILL QUERY in place of KILL CONNECTION: waiting commits are told OK")                         \
+    X(close_semi_sync_off, "S2", "CLOSE switches semi-sync off first: waiting commits are told OK")                    \
+    X(close_by_word, "S1", "CLOSE does nothing and says that it did (F2)")                                             \
+    X(act_uncommitted, "S1", "verbs are performed before their intent is committed")                                   \
+    X(resume_wrong_step, "S1", "a new leader goes on with OPEN where ESTABLISH is committed (L3)")                     \
+    X(ignore_token, "S3", "the greater token, or term, that a server holds is ignored")                                \
+    X(no_lock, "S3", "a takeover neither ends the other control sessions nor takes the lock")                          \
+    X(one_view, "S6", "one manager that has lost the master is enough")                                                \
+    X(ignore_followers, "S6", "what followers hear of the master does not count")                                      \
+    X(lose_vote, "S4", "a vote is not written before it is given")                                                     \
+    X(dedup_lost, "S4", "the dedup window is not in the snapshot")                                                     \
+    X(apply_uncommitted, "S4", "the leader applies what it proposes at once")
 
 enum mutant {
     MUTANT_none,

@@ -544,12 +544,12 @@ static void test_master_loses_power(void **state)
 
 static unsigned false_oks, oks;
 
-static void on_ok(void *arg, struct mysqld *m, const struct mysqld_trx *trx, bool is_false)
+static void on_ok(void *arg, struct mysqld *m, const struct mysqld_trx *trx, enum mysqld_ok ok)
 {
     (void)arg;
     (void)m;
     assert_int_equal(trx->kind, MYSQLD_TRX_WRITE);
-    if (is_false) false_oks++;
+    if (ok != MYSQLD_OK) false_oks++;
     else oks++;
 }
 
