@@ -6,6 +6,7 @@ the beginning, and from which port it came. As a program (for load while somethi
     bad_peers.py PKI_DIR ADDRESS...        all rows at these addresses, again and again, until stdin is closed
 """
 import concurrent.futures
+import functools
 import os
 import random
 import socket
@@ -57,8 +58,12 @@ def wait_end(stream):
         return True
 
 
+# One that comes again and again has read its files once.
+_context = functools.cache(pki.context)
+
+
 def shake(plain, files, alpn, version=ssl.TLSVersion.TLSv1_3):
-    return pki.context(files, alpn, version).wrap_socket(plain, do_handshake_on_connect=True)
+    return _context(files, alpn, version).wrap_socket(plain, do_handshake_on_connect=True)
 
 
 def hello_bytes():
@@ -224,13 +229,13 @@ def main():
 
 
 class Load:
-    """This program, running beside the caller; at its priority, or at the nice value 'nice'."""
+    """This program, running beside the caller; on its CPUs, or on 'cpus'."""
 
-    def __init__(self, ca, addresses, nice=None):
+    def __init__(self, ca, addresses, cpus=None):
         self.child = subprocess.Popen([sys.executable, __file__, ca.dir, *addresses], stdin=subprocess.PIPE,
                                       stdout=subprocess.PIPE, text=True)
-        if nice is not None:
-            os.setpriority(os.PRIO_PROCESS, self.child.pid, nice)  # Its threads come later, and inherit it.
+        if cpus is not None:
+            os.sched_setaffinity(self.child.pid, cpus)  # Its threads come later, and inherit it.
         if self.child.stdout.readline() != "ready\n":
             raise Failure("bad_peers.py did not start")
 
