@@ -104,6 +104,13 @@ static void put_kind(struct fsm_command *c, enum fsm_command_kind kind)
     memset(c, 0, sizeof(*c));
 }
 
+/* Two texts at the bound: the longest name, and the same of which its length says one byte more than there may be. */
+static void put_longest_name(struct fsm_command *c)
+{
+    memset(c->u.token.name, 'n', sizeof(c->u.token.name) - 1);
+    put_kind(c, CMD_TOKEN);
+}
+
 static void seed(void)
 {
     static struct fsm_command c;
@@ -119,6 +126,7 @@ static void seed(void)
     memset(c.u.token.hash, 0x77, sizeof(c.u.token.hash));
     c.u.token.expires.us = INT64_C(1795230483000000);
     put_kind(&c, CMD_TOKEN);
+    put_longest_name(&c);
 }
 
 FUZZ_TARGET(command, run, seed)
