@@ -116,10 +116,7 @@ static void probe_answered(void *arg, const struct db_result *result)
     struct observe *o = s->owner;
     s->running = false;
     struct observe_cluster *cl = o->clusters[s->cluster];
-    if (s->stale || result->status == DB_CANCELED) {
-        s->stale = false;
-        return;
-    }
+    if (result->status == DB_CANCELED) return;
     char error_base[VIEW_ERROR_SIZE] = "";
     struct text error = TEXT_ON(error_base);
     struct view_facts *facts = &o->scratch;
@@ -247,11 +244,8 @@ static void follow_declaration(struct observe *o, uint8_t c, const struct fsm_cl
         if (cl && !observe_is_running(cl)) cluster_forget(o, c);
         return;
     }
-    if (cl && cl->version != declared->version && observe_is_running(cl)) {
-        /* Wait for the outstanding probes: they point into the old table. */
-        for (uint8_t i = 0; i < cl->servers_n; i++) cl->servers[i].stale = cl->servers[i].running;
-        return;
-    }
+    /* Wait for the outstanding probes: they point into the old table, which nobody reads any more (observe_view()). */
+    if (cl && cl->version != declared->version && observe_is_running(cl)) return;
     if (!cl || cl->version != declared->version) {
         cluster_forget(o, c);
         o->clusters[c] = observe_cluster_new(o, c, declared);

@@ -31,7 +31,8 @@ void observe_run(struct observe *observe);
 /* The idle probe session with a server ended: probes it at once. */
 void observe_hangup(struct observe *observe, uint8_t cluster, uint8_t server);
 
-/* Takes what another manager saw. Reports of unknown managers, clusters or servers are ignored. Borrows 'report'. */
+/* Takes what another manager saw. Reports of unknown managers, clusters or servers are ignored, and those that were
+ * made under another declaration. Borrows 'report'. */
 void observe_receive(struct observe *observe, const struct proto_observation *report);
 
 /* Another manager leads now: push everything to it in the next round. */
@@ -41,7 +42,8 @@ void observe_push_all(struct observe *observe);
 void observe_suspect(struct observe *observe, uint8_t cluster, bool suspicious);
 
 /* All managers' observations of a cluster with ages as of now; borrowed until the next call of this module. NULL when
- * the cluster is not observed yet. */
+ * the cluster is not observed yet as it is declared now: what was seen under another declaration may be of other
+ * servers. */
 const struct view *observe_view(struct observe *observe, uint8_t cluster);
 
 #endif

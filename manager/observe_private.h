@@ -19,7 +19,6 @@ struct observe_server {
     struct observe *owner;
     uint8_t cluster, server;
     bool running; /* A probe is outstanding. */
-    bool stale;   /* Its answer belongs to an older declaration: drop it. */
     struct mono due_at, started_at, ended_at, ok_at, alive_at, failing_since, refused_first;
     uint64_t mark[VIEW_CHANNELS_MAX];
     struct mono mark_at[VIEW_CHANNELS_MAX];

@@ -120,11 +120,16 @@ static void fill_told_ages(struct observe_cluster *cl, uint8_t m, struct mono no
     }
 }
 
+static uint64_t declared_version(const struct observe *o, uint8_t c)
+{
+    return o->ports->consensus.state(o->ports->ctx)->clusters[c].version;
+}
+
 const struct view *observe_view(struct observe *observe, uint8_t cluster)
 {
     MUST(cluster < FSM_CLUSTERS_MAX);
     struct observe_cluster *cl = observe->clusters[cluster];
-    if (!cl || cl->view.managers_n == 0) return NULL;
+    if (!cl || cl->view.managers_n == 0 || cl->version != declared_version(observe, cluster)) return NULL;
     struct mono now = observe->ports->clock.now(observe->ports->ctx);
     fill_own_ages(cl, now);
     for (uint8_t m = 0; m < cl->view.managers_n; m++)
@@ -168,7 +173,7 @@ static void take_observation(struct observe_cluster *cl, uint8_t m, uint8_t i, c
 void observe_receive(struct observe *observe, const struct proto_observation *report)
 {
     struct observe_cluster *cl = cluster_by_name(observe, report->cluster);
-    if (!cl || report->servers_n != cl->servers_n) return;
+    if (!cl || report->declaration != cl->version || report->servers_n != cl->servers_n) return;
     for (uint8_t i = 0; i < cl->servers_n; i++)
         if (!text_equal(cl->names[i], report->names[i])) return;
     uint8_t m = 0;

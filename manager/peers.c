@@ -194,6 +194,7 @@ void peers_push(struct peers *peers, const struct fsm_cluster *cluster, const st
     o->term = peers->term;
     TEXT_COPY(o->manager, peers->name);
     TEXT_COPY(o->cluster, cluster->name);
+    o->declaration = cluster->version;
     o->servers_n = cluster->servers_n;
     for (uint8_t i = 0; i < cluster->servers_n; i++) {
         TEXT_COPY(o->names[i], cluster->servers[i].name);

@@ -40,8 +40,9 @@ struct proto_observation {
     uint64_t term;
     char manager[FSM_NAME_SIZE];
     char cluster[FSM_NAME_SIZE];
+    uint64_t declaration; /* The version of it that the sender knows: another may mean other servers by the names. */
     uint8_t servers_n;
-    char names[FSM_SERVERS_MAX][FSM_NAME_SIZE]; /* Of the servers, so that a changed declaration is noticed. */
+    char names[FSM_SERVERS_MAX][FSM_NAME_SIZE];
     struct view_observation servers[FSM_SERVERS_MAX]; /* [servers_n]; those behind are not looked at. */
 };
 /* Bytes of it that 'n' servers use. */

@@ -114,6 +114,7 @@ int proto_observation_encode(const struct proto_observation *o, void **data, siz
     m.term = o->term;
     m.manager = fields_bytes(o->manager);
     m.cluster = fields_bytes(o->cluster);
+    m.declaration = o->declaration;
     for (uint8_t i = 0; i < o->servers_n; i++) {
         fill_server(&parts[i], o->names[i], &o->servers[i]);
         servers[i] = &parts[i].server;
@@ -207,6 +208,7 @@ static void read_observation(struct fields *f, const Regent__Observation__Observ
     o->term = m->term;
     FIELDS_TEXT(f, m->manager, o->manager);
     FIELDS_TEXT(f, m->cluster, o->cluster);
+    o->declaration = m->declaration;
     o->servers_n = (uint8_t)fields_count(f, "servers", m->n_servers, FSM_SERVERS_MAX);
     for (uint8_t i = 0; i < o->servers_n; i++) {
         memset(&o->servers[i], 0, sizeof(o->servers[i]));

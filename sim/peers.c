@@ -84,6 +84,7 @@ void peers_send(struct manager *manager, uint8_t cluster, const struct view_mana
     o->term = m->status.term;
     (void)TEXT_COPY(o->manager, m->name);
     (void)TEXT_COPY(o->cluster, declared->name);
+    o->declaration = declared->version;
     o->servers_n = servers_n;
     for (uint8_t i = 0; i < servers_n; i++) {
         (void)TEXT_COPY(o->names[i], declared->servers[i].name);

@@ -80,6 +80,7 @@ static void tell(uint64_t manager, bool dead)
     memset(&t, 0, sizeof t);
     t.manager_id = manager;
     TEXT_COPY(t.cluster, "shop");
+    t.declaration = f->state->clusters[0].version;
     t.servers_n = 3;
     for (unsigned i = 0; i < 3; i++) {
         struct view_observation *v = &t.servers[i];

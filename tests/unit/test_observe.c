@@ -146,6 +146,7 @@ static struct proto_observation *told_by(uint64_t manager)
     memset(&t, 0, sizeof t);
     t.manager_id = manager;
     TEXT_COPY(t.cluster, "shop");
+    t.declaration = 1;
     t.servers_n = 3;
     TEXT_COPY(t.names[0], "db1");
     TEXT_COPY(t.names[1], "db2");
@@ -186,6 +187,9 @@ static void reports_that_do_not_fit_are_ignored(void **state)
     t = told_by(2);
     t->servers_n = 2;
     observe_receive(o, t);
+    t = told_by(2);
+    t->declaration = 2; /* The same names, perhaps at other addresses. */
+    observe_receive(o, t);
     assert_int_equal(changes_n, 0);
     for (unsigned m = 1; m < 3; m++) assert_false(observe_view(o, 0)->managers[m].heard);
 }
@@ -211,11 +215,15 @@ static void a_changed_declaration_is_observed_anew(void **state)
     observe_run(o);
     fake_fail(f, 0, PORT_PROBE, FAKE_REFUSED);
     f->state->clusters[0].version = 2;
-    observe_run(o); /* Two probes are outstanding: wait for them. */
-    assert_int_equal(mine(0)->outcome, VIEW_REFUSED);
+    assert_null(observe_view(o, 0)); /* What was seen belongs to the old one, */
+    observe_run(o);                  /* and two probes of it are outstanding: wait for them. */
+    assert_null(observe_view(o, 0));
     fake_fail(f, 1, PORT_PROBE, FAKE_REFUSED);
+    observe_receive(o, told_by(2)); /* He does not know the new one yet. */
     fake_fail(f, 2, PORT_PROBE, FAKE_REFUSED);
+    assert_null(observe_view(o, 0));
     observe_run(o);
+    assert_false(observe_view(o, 0)->managers[1].heard);
     for (uint8_t i = 0; i < 3; i++) {
         assert_int_equal(mine(i)->outcome, VIEW_NONE);
         assert_int_equal(fake_open(f, i, PORT_PROBE), 1);

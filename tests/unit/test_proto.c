@@ -728,6 +728,7 @@ static void fill_observation(struct proto_observation *o)
     o->term = 9;
     FILL(o->manager);
     FILL(o->cluster);
+    o->declaration = 7;
     o->servers_n = FSM_SERVERS_MAX;
     for (int i = 0; i < FSM_SERVERS_MAX; i++) {
         struct view_observation *v = &o->servers[i];
