@@ -263,6 +263,16 @@ static void test_gone_needs_a_majority(void **state)
     assert_row(GONE);
     seen(M3, DB1)->refused_n = 1;
     assert_row(WAITING);
+    /* Nor do followers that were read this very moment make up for the managers that are missing. */
+    receivers(VIEW_IO_CONNECTING, 30, 0);
+    assert_row(WAITING);
+    seen(M3, DB1)->refused_n = 2;
+    assert_row(GONE);
+    for (uint8_t m = M2; m <= M3; m++) world_observe(w, m, DB1);
+    seen(M1, DB1)->age_ms = 0;
+    assert_row(OK);
+    for (uint8_t m = M2; m <= M3; m++) seen(m, DB1)->age_ms = 1201;
+    assert_row(MINORITY);
 }
 
 static void test_gone_needs_two_refusals_apart(void **state)

@@ -370,6 +370,25 @@ static void test_open_looks_at_the_ackers_at_the_moment_of_opening(void **state)
     assert_true(at("'RPL_SEMI_SYNC_MASTER_STATUS' AND VARIABLE_VALUE = 'ON'") < at("SET GLOBAL read_only = 0"));
 }
 
+/* It would be a second place where writes come from, or would apply those of another master over its own clients'. */
+static void test_open_refuses_a_server_that_replicates(void **state)
+{
+    (void)state;
+    static const struct { const char *io, *sql, *read_only; } replicates[] = {
+        {"Yes", "No", "1"}, {"Connecting", "No", "1"}, {"No", "Yes", "1"}, {"Yes", "Yes", "1"}, {"No", "Yes", "0"}};
+    struct verb v = a_verb(VERB_OPEN);
+
+    for (size_t i = 0; i < ARRAY_LEN(replicates); i++) {
+        as_promoted();
+        model.s.clients = "1";
+        model.s.channels[0].io = replicates[i].io;
+        model.s.channels[0].sql = replicates[i].sql;
+        model.s.read_only = replicates[i].read_only;
+        refused(&v, "not opened: it still replicates");
+        assert_string_equal(model.s.read_only, replicates[i].read_only);
+    }
+}
+
 /* Its effect is there: who attached or left since then does not undo it. */
 static void test_open_again_is_done_whoever_is_attached(void **state)
 {
@@ -548,6 +567,7 @@ int main(void)
         T(test_clear_keeps_what_is_not_executed),
         T(test_strangers_do_not_count_as_ackers),
         T(test_open_looks_at_the_ackers_at_the_moment_of_opening),
+        T(test_open_refuses_a_server_that_replicates),
         T(test_open_again_is_done_whoever_is_attached),
         T(test_reign_row_must_be_acknowledged_by_the_acker),
         T(test_close_ends_only_sessions_from_before),
