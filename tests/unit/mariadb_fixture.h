@@ -30,6 +30,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "tests/unit/free_port.h"
+
 #define FIXTURE_USER "regent_test"
 #define FIXTURE_PASSWORD "p#ss \"word'"
 
@@ -93,17 +95,11 @@ static inline void mariadb_remove_tree(const char *dir)
     (void)nftw(dir, mariadb_remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
 
-/* A port that was free a moment ago. */
 static inline uint16_t mariadb_free_port(void)
 {
-    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t size = sizeof(a);
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0 || bind(fd, (struct sockaddr *)&a, size) != 0 || getsockname(fd, (struct sockaddr *)&a, &size) != 0) {
-        mariadb_give_up("no free port");
-    }
-    close(fd);
-    return ntohs(a.sin_port);
+    uint16_t port = free_port();
+    if (port == 0) mariadb_give_up("no free port");
+    return port;
 }
 
 /* Forks and executes; output to 'log'. The child dies with this process. */

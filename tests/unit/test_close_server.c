@@ -74,6 +74,18 @@ static void await_leader(const struct session *leader)
     rig_await(DB1, waiting_id, id);
 }
 
+/* Until the server has read so many of the applications' statements, and a little more: until they stand where they
+ * wait, which the process list does not tell. */
+static void await_statements(unsigned n)
+{
+    char number[16];
+
+    snprintf(number, sizeof(number), "%u", n);
+    rig_await(DB1, "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE USER = 'app' AND COMMAND = 'Query'",
+              number);
+    nap_ms(50);
+}
+
 /* A group of 14 that waits for its ack, led by the newest session. The first two hold it up until it is whole. */
 static void make_group(struct session *apps)
 {
@@ -84,11 +96,11 @@ static void make_group(struct session *apps)
     session_send(&apps[0], sql);
     await_leader(&apps[0]);
     session_send(&apps[1], sql);
-    nap_ms(50);
+    await_statements(2);
     session_send(leader, sql);
-    nap_ms(50);
+    await_statements(3);
     for (unsigned i = 2; i < GROUP_N - 1; i++) session_send(&apps[i], sql);
-    nap_ms(100);
+    await_statements(GROUP_N);
     rig_sql(DB1, "KILL %lu", mysql_thread_id(apps[0].my));
     await_leader(&apps[1]);
     rig_sql(DB1, "KILL %lu", mysql_thread_id(apps[1].my));

@@ -23,6 +23,7 @@
 #include "lib/clock.h"
 #include "manager/listen.h"
 #include "manager/stream.h"
+#include "tests/unit/free_port.h"
 
 static uv_loop_t loop;
 static struct conn_net net;
@@ -62,18 +63,6 @@ static void on_accept(void *arg, enum frame_protocol protocol, struct conn *conn
     accepted = protocol;
     taken = stream_take(conn, on_frame, on_closed, NULL);
     assert_non_null(taken);
-}
-
-/* A port that was free a moment ago; taken again by others only by bad luck, and then the test says so. */
-static uint16_t free_port(void)
-{
-    struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t size = sizeof in;
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
-    assert_int_equal(bind(fd, (struct sockaddr *)&in, sizeof in), 0);
-    assert_int_equal(getsockname(fd, (struct sockaddr *)&in, &size), 0);
-    close(fd);
-    return ntohs(in.sin_port);
 }
 
 static int setup(void **state)

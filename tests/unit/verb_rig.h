@@ -29,6 +29,7 @@
 
 #include "mysql/probe.h"
 #include "mysql/verb.h"
+#include "tests/unit/free_port.h"
 
 #define DB1 (&rig.s[0])
 #define DB2 (&rig.s[1])
@@ -116,18 +117,6 @@ static inline void rig_run(char *const argv[])
     pid_t pid = rig_spawn(argv, log);
     assert_int_equal(waitpid(pid, &status, 0), pid);
     if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) fail_msg("%s failed, see %s", argv[0], log);
-}
-
-static inline uint16_t free_port(void)
-{
-    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t len = sizeof(a);
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-    assert_true(fd >= 0 && bind(fd, (struct sockaddr *)&a, sizeof(a)) == 0);
-    assert_int_equal(getsockname(fd, (struct sockaddr *)&a, &len), 0);
-    close(fd);
-    return ntohs(a.sin_port);
 }
 
 static inline int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
@@ -356,6 +345,7 @@ static inline void rig_make(struct rig_server *s, unsigned id, const char *extra
     char from[160];
 
     *s = (struct rig_server){.id = id, .port = free_port()};
+    assert_int_not_equal(s->port, 0);
     snprintf(s->dir, sizeof(s->dir), "%s/db%u", rig.dir, id);
     snprintf(s->identity, sizeof(s->identity), "identity-of-%u", id);
     snprintf(from, sizeof(from), "%s/template", rig.dir);
