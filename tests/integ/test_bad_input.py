@@ -42,7 +42,7 @@ def settle(group, server, seconds=3):
     """Gives Regent time to do what it must not do. Time-bounded on purpose: nothing is waited for."""
     seen = []
     try:
-        wait_for("", seconds, lambda: seen.append(group.cluster_status()) or False, 0.5)
+        wait_for("", seconds, lambda: seen.append(group.status_now()) or False, 0.5)
     except Failure:
         pass
     return next(s for s in seen[-1]["servers"] if s["name"] == server)
@@ -60,7 +60,7 @@ def test_wrong_probe_password(scene, managers):
         seen = reason_of(managers, server.name, "login refused|access denied|password")
         assert seen["state"] != "member"
     settle(managers, "db1")
-    assert managers.cluster_status()["state"] != "ok"
+    assert managers.status_now()["state"] != "ok"
     assert traces(cluster.servers) == before
 
 
@@ -72,7 +72,7 @@ def test_wrong_control_password(scene, managers):
     managers.wait_cluster(lambda c: re.search("login refused|access denied|password",
                                               str([s["reason"] for s in c["servers"]]) + str(c.get("text")), re.I),
                           "the status says that the control account's login is refused", 30)
-    assert managers.cluster_status()["state"] != "ok"
+    assert managers.status_now()["state"] != "ok"
     assert traces(cluster.servers) == before
 
 
@@ -107,7 +107,7 @@ def test_unsupported_master(scene, managers):
     managers.add_cluster(cluster.file())
     reason_of(managers, "db1", r"10\.3\.39")
     settle(managers, "db1")
-    assert managers.cluster_status()["state"] != "ok"
+    assert managers.status_now()["state"] != "ok"
     assert traces(cluster.servers) == before
 
 

@@ -33,13 +33,8 @@ def peers(scene, group):
     return peers
 
 
-def lines_of(manager, pattern):
-    with open(manager.scene.log_path(manager.name), errors="replace") as f:
-        return [line for line in f if re.search(pattern, line)]
-
-
 def wait_line(manager, pattern, seconds=15):
-    wait_for(lambda: f"{manager.name} logs /{pattern}/\n{manager.log()}", seconds, lambda: lines_of(manager, pattern))
+    wait_for(lambda: f"{manager.name} logs /{pattern}/\n{manager.log()}", seconds, lambda: manager.lines(pattern))
 
 
 def test_each_is_refused_and_told_once(group, peers):
@@ -55,7 +50,7 @@ def test_each_is_refused_and_told_once(group, peers):
     wrong = []
     for name, result in results.items():
         text = peers.rows[name][1]
-        told = lines_of(place[name], rf'event=conn\.refused .*peer="[^"]*127\.0\.0\.1:{result.port}"')
+        told = place[name].lines(rf'event=conn\.refused .*peer="[^"]*127\.0\.0\.1:{result.port}"')
         if not result.is_ended or result.seconds > REFUSED_S:
             wrong.append(f"{name}: ended {result.is_ended} after {result.seconds:.1f} s")
         if len(told) != 1 or not re.search(f'text="[^"]*({text})', told[0]):
@@ -71,7 +66,7 @@ def test_who_comes_again_for_the_same_reason_is_told_once(group, peers):
     place = group.managers[0]
     for name in ("another group", "expired"):
         ports = [peers.run(name, place.address).port for _ in range(3)]
-        told = lines_of(place, rf"event=conn\.refused .*127\.0\.0\.1:({'|'.join(map(str, ports))})\"")
+        told = place.lines(rf"event=conn\.refused .*127\.0\.0\.1:({'|'.join(map(str, ports))})\"")
         assert len(told) == 1 and f":{ports[0]}" in told[0], f"{name}: {told}"
 
 
@@ -122,9 +117,9 @@ def test_renewal_without_restart(group):
     wait_line(leader, "event=tls.reload .*does not belong to the certificate")
     assert certificate_of(leader, operator) == on_disk(crt)
     assert group.regent("note", "still here")[0] == 0
-    reloads = len(lines_of(leader, "event=tls.reloaded"))
+    reloads = len(leader.lines("event=tls.reloaded"))
     group.scene.write(key, good, 0o600)
-    wait_for("the pair that fits is taken", 15, lambda: len(lines_of(leader, "event=tls.reloaded")) > reloads)
+    wait_for("the pair that fits is taken", 15, lambda: len(leader.lines("event=tls.reloaded")) > reloads)
     after = group.status()
     assert (after["leader"], after["term"]) == (before["leader"], before["term"])
 
@@ -150,7 +145,7 @@ def test_revocation_without_restart(group):
         for m, stream in live.items():
             stream.settimeout(15)
             assert bad_peers.wait_end(stream), f"{m.name} keeps a connection of a revoked certificate"
-            assert len(lines_of(m, 'event=conn.refused.*operator eve.*was revoked')) == 1
+            assert len(m.lines('event=conn.refused.*operator eve.*was revoked')) == 1
         assert time.monotonic() - revoked_at < 15
     finally:
         for stream in live.values():

@@ -12,7 +12,7 @@ BOUND_MS = {"kill": 3000, "freeze": 8000, "leader+kill": 5000}
 @pytest.mark.parametrize("fault", ["kill", "freeze", "leader+kill"])
 def test_failover(stage, fault):
     old, new = stage.cluster.master, stage.cluster.backup
-    epoch = stage.group.cluster_status()["epoch"]
+    epoch = stage.group.status_now()["epoch"]
     stage.write(ROWS)
     stage.fault(fault)
     stage.write(ROWS)
@@ -23,7 +23,7 @@ def test_failover(stage, fault):
 
     assert lost == []
     assert outage_ms < BOUND_MS[fault]
-    status = stage.group.cluster_status()
+    status = stage.group.status_now()
     assert status["master"] == new.name
     assert status["epoch"] == epoch + 1
     assert_one_reign_after_the_other(stage, old, new)
@@ -80,7 +80,7 @@ def test_candidate_catches_up(stage):
     stage.wait_replaced()
     _, _, lost = stage.finish()
     assert lost == []
-    status = stage.group.cluster_status()
+    status = stage.group.status_now()
     followers = {s["name"]: s["state"] for s in status["servers"] if s["name"] not in (old.name, new.name)}
     assert set(followers.values()) == {"member"}
     rows = {s.name: s.value("GROUP_CONCAT(seq ORDER BY seq) FROM shop.writes") for s in stage.cluster.servers[1:]}

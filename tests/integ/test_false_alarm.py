@@ -33,7 +33,7 @@ def test_all_managers_cut_off_from_the_master(scene, world):
 
 def test_acker_lost(stage):
     """Commits wait for the acker that died. The master is healthy: it is not replaced, and stays the only one open."""
-    epoch = stage.group.cluster_status()["epoch"]
+    epoch = stage.group.status_now()["epoch"]
     stage.write(50)
     stage.cluster.backup.kill()
     stage.group.wait_cluster(lambda c: c["state"] in ("stalled", "degraded"), "the cluster is stalled or degraded")

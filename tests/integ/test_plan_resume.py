@@ -34,14 +34,14 @@ def kill_leader_at(stage, step):
 
 @pytest.mark.parametrize("step", ["revoke", "apply", "promote", "establish", "open", "repoint"])
 def test_leader_killed_at(stage, step):
-    epoch = stage.group.cluster_status()["epoch"]
+    epoch = stage.group.status_now()["epoch"]
     stage.write(100)
     dead = kill_leader_at(stage, step)
     stage.write(100)
     stage.wait_replaced()
     _, _, lost = stage.finish()
     assert lost == []
-    status = stage.group.cluster_status()
+    status = stage.group.status_now()
     assert status["epoch"] > epoch
     # The killed manager comes back and learns what was decided.
     dead.start()

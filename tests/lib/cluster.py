@@ -136,16 +136,28 @@ servers:
         return [s for s in self.running() if self._accepts_writes(s)]
 
     def _accepts_writes(self, server):
+        return wait_for(f"{server.name} says whether it takes writes", 10, lambda: self._try_to_write(server)) == "yes"
+
+    def _try_to_write(self, server):
+        """Returns "yes", "no", or None: it ended the session, as Regent lets it do for a moment, to close it."""
+        try:
+            return self._write_and_roll_back(server)
+        except pymysql.MySQLError as e:
+            if e.args[0] in (0, 1053, 1927, 2006, 2013):
+                return None
+            raise
+
+    def _write_and_roll_back(self, server):
         session = server.connect(self.secrets["writer"], self.secrets["writer_password"], tcp=True)
         try:
             with session.cursor() as cursor:
                 cursor.execute("BEGIN")
                 cursor.execute(f"INSERT INTO {TABLE} VALUES (0, 0, 'check')")
                 cursor.execute("ROLLBACK")
-            return True
+            return "yes"
         except pymysql.MySQLError as e:
             if e.args[0] == 1290:
-                return False
+                return "no"
             raise
         finally:
             session.close()

@@ -135,12 +135,12 @@ class Stage:
 
     def watch_false_alarm(self, seconds):
         """The disturbance is there: lets the writer run, then returns (gap_ms, epoch before, epoch after, verdict)."""
-        epoch = self.group.cluster_status(self.cluster.name)["epoch"]
+        epoch = self.group.status_now(self.cluster.name)["epoch"]
         start_us = time.monotonic_ns() // 1000
         time.sleep(seconds)
         verdict = self.verdict()
         rows = outage.read(self.writer.record)
-        after = self.group.cluster_status(self.cluster.name)
+        after = self.group.status_now(self.cluster.name)
         if after["master"] != self.cluster.master.name or after["plan"]:
             raise Failure(f"the master was not left alone: master {after['master']}, plan {after['plan']}")
         return outage.longest_gap_ms(rows, start_us), epoch, after["epoch"], verdict

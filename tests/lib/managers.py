@@ -5,6 +5,7 @@ Group(tls=False): in the clear.
 """
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -95,6 +96,15 @@ class Manager:
     def log(self):
         return tail(self.scene.log_path(self.name), 30)
 
+    def lines(self, pattern, since=0):
+        """All lines of its log in which the pattern is found, but for the first 'since' bytes of it (log_size())."""
+        with open(self.scene.log_path(self.name), errors="replace") as f:
+            f.seek(since)
+            return [line for line in f if re.search(pattern, line)]
+
+    def log_size(self):
+        return os.path.getsize(self.scene.log_path(self.name))
+
 
 class Group:
     """Three managers on loopback. 'cells': index -> (host, netns fd) of managers that live in another namespace."""
@@ -158,6 +168,10 @@ class Group:
     def cluster_status(self, name="shop"):
         status = self.status()
         return next((c for c in status["clusters"] if c["name"] == name), None) if status else None
+
+    def status_now(self, name="shop", seconds=15):
+        """The same, once somebody tells it: nobody does while a leader is being elected."""
+        return wait_for("a manager tells the status", seconds, lambda: self.cluster_status(name), 0.05)
 
     def leader(self):
         """The manager that leads, or None."""

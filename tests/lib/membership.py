@@ -57,16 +57,19 @@ def join_fails(manager, token_path, *options, address=None, seconds=30):
     return manager.run("--join", address, "--token-file", token_path, *options, seconds=seconds)
 
 
-def members(group):
-    """name -> row of `regent --json member list`, or None without a leader."""
-    for manager in group.running():
-        try:
-            code, out, _ = group.regent("--json", "member", "list", manager=manager, check=False, seconds=10)
-        except subprocess.TimeoutExpired:
-            continue
-        if code == 0:
-            return {m["name"]: m for m in json.loads(out)["members"]}
-    return None
+def members(group, seconds=20):
+    """name -> row of `regent --json member list`, once there is a leader who tells it."""
+    def look():
+        for manager in group.running():
+            try:
+                code, out, _ = group.regent("--json", "member", "list", manager=manager, check=False, seconds=10)
+            except subprocess.TimeoutExpired:
+                continue
+            if code == 0:
+                return {m["name"]: m for m in json.loads(out)["members"]}
+        return None
+
+    return wait_for("a leader lists the members", seconds, look, 0.1)
 
 
 def wait_role(group, name, role, seconds=20):
@@ -74,8 +77,8 @@ def wait_role(group, name, role, seconds=20):
 
     def look():
         seen[0] = members(group)
-        row = (seen[0] or {}).get(name)
-        return (row["role"] if row else "gone") == role if seen[0] is not None else False
+        row = seen[0].get(name)
+        return (row["role"] if row else "gone") == role
 
     wait_for(lambda: f"{name} is {role}; last: {json.dumps(seen[0])}\n{tail(group.scene.log_path(name), 10)}", seconds,
              look, 0.1)
