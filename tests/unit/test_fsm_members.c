@@ -10,7 +10,7 @@ static struct fsm_cmd_member *member_command(struct fixture *x, enum fsm_member_
     return &x->command.u.member;
 }
 
-static enum fsm_code first(struct fixture *x, uint8_t n)
+static struct fsm_cmd_member *first_command(struct fixture *x, uint8_t n)
 {
     struct fsm_cmd_member *c = member_command(x, MEMBER_ACT_FIRST, 0);
 
@@ -21,6 +21,12 @@ static enum fsm_code first(struct fixture *x, uint8_t n)
         text_addf(&name, "m%u", i + 1u);
         text_addf(&address, "127.0.0.1:%u", 7401u + i);
     }
+    return c;
+}
+
+static enum fsm_code first(struct fixture *x, uint8_t n)
+{
+    (void)first_command(x, n);
     return fixture_apply(x);
 }
 
@@ -72,6 +78,38 @@ static void the_first_members_are_recorded_once(void **arg)
     assert_int_equal(first(x, 3), FSM_EXISTS);
     assert_false(fsm_member_is_removed(x->state, 3));
     assert_false(fsm_member_is_removed(x->state, 4)); /* Not given yet: a lagging manager can not know. */
+}
+
+/* Two rows of one id, name or address would be two members to Raft, or none. */
+static void first_members_that_contradict_are_refused(void **arg)
+{
+    struct fixture *x = *arg;
+
+    for (unsigned i = 0; i < 8; i++) {
+        struct fsm_cmd_member *c = first_command(x, 3);
+        if (i == 0) c->members[2].id = 0;
+        if (i == 1) c->members[2].id = UINT64_MAX;
+        if (i == 2) c->members[2].id = 1;
+        if (i == 3) (void)TEXT_COPY(c->members[2].name, "m1");
+        if (i == 4) (void)TEXT_COPY(c->members[2].address, "127.0.0.1:7401");
+        if (i == 5) (void)TEXT_COPY(c->members[2].name, "no name");
+        if (i == 6) (void)TEXT_COPY(c->members[2].address, "nowhere");
+        if (i == 7) c->members_n = FSM_MEMBERS_MAX + 1;
+        if (fixture_apply(x) != FSM_INVALID) fail_msg("taken in spite of %u", i);
+        assert_int_equal(x->state->members_next, 0);
+    }
+}
+
+/* The last id is never given: the next one would be 0, and then those of the first members again. */
+static void ids_end(void **arg)
+{
+    struct fixture *x = *arg;
+
+    assert_int_equal(first(x, 3), FSM_OK);
+    x->state->members_next = UINT64_MAX - 1;
+    assert_int_equal(token(x, "m4", 1, 9000000), FSM_OK);
+    assert_int_equal(token(x, "m5", 1, 9000000), FSM_FULL);
+    assert_int_equal(x->state->members_next, UINT64_MAX);
 }
 
 static void a_member_joins_by_its_token_and_becomes_a_voter(void **arg)
@@ -431,6 +469,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         FSM_TEST(the_first_members_are_recorded_once),
+        FSM_TEST(first_members_that_contradict_are_refused),
+        FSM_TEST(ids_end),
         FSM_TEST(a_member_joins_by_its_token_and_becomes_a_voter),
         FSM_TEST(a_join_is_repeated_by_its_own_directory_only),
         FSM_TEST(bad_tokens_are_refused),

@@ -32,6 +32,7 @@ static struct model {
     const char *late_clients; /* Attached ackers at the moment of opening, other than the probe before told. */
     unsigned blocks, takeovers;
     unsigned bars_for, bars_until; /* Probes until read_only of the second session takes effect; 0: at once. */
+    const char *ignores;    /* Statements that begin so do nothing. */
     const char *aside_error; /* One-shot: number and text: why the second session fails. */
     char log[1 << 20]; /* Every line that came in a block, in order. */
     char host[64], port[8];
@@ -86,6 +87,7 @@ static void model_line(const char *line)
 {
     struct answer_channel *c = &model.s.channels[0];
 
+    if (model.ignores != NULL && starts(line, model.ignores)) return;
     if (starts(line, "UPDATE regent.fence") || starts(line, "INSERT IGNORE INTO regent.fence")) {
         model.s.token = "100";
         model.s.term = "7";
@@ -120,7 +122,10 @@ static void model_probe(void)
 {
     model.probes++;
     if (model.apply_after != 0 && model.probes >= model.apply_after) model.s.executed_replica = model.then_executed;
-    if (model.stop_after != 0 && model.probes >= model.stop_after) model.s.channels[0].io = "No";
+    if (model.stop_after != 0 && model.probes >= model.stop_after) {
+        model.s.channels[0].io = "No";
+        model.stop_after = 0;
+    }
     if (model.bars_until != 0 && model.probes >= model.bars_until) {
         model.s.read_only = "1";
         model.bars_until = 0;
