@@ -202,10 +202,6 @@ enum verb_next verb_next(struct verb_run *run, const struct db_result *result)
     s.error = TEXT_ON(run->outcome.error);
     run->secret = false;
     if (result->connected || result->session_lost) run->locked = false;
-    if (result->status == DB_REFUSED || result->status == DB_UNREACHABLE) {
-        (void)probe_failure(result, &error);
-        return script_fail(&s, "%s", why);
-    }
     if (result->status == DB_LOST || result->status == DB_TIMED_OUT || result->status == DB_CANCELED) {
         return end_unknown(run, result);
     }

@@ -121,6 +121,14 @@ static void test_executed(void **state)
     s.read_only = "0"; /* Promoted and open, its old channel not yet cleared. */
     assert_int_equal(read_answer(&s), VIEW_OK);
     assert_string_equal(facts.executed, "0-2-101");
+    s.channels[0].io = "Connecting"; /* Open, and replicating all the same. */
+    assert_int_equal(read_answer(&s), VIEW_OK);
+    assert_string_equal(facts.executed, "0-1-100");
+    s.channels[0].io = "No";
+    s.channels[0].sql = "Yes";
+    assert_int_equal(read_answer(&s), VIEW_OK);
+    assert_string_equal(facts.executed, "0-1-100");
+    s.channels[0].sql = "No";
     s.read_only = "1";
     s.channels_n = 0;
     assert_int_equal(read_answer(&s), VIEW_OK);

@@ -128,7 +128,141 @@ static void test_revoke_stops_the_channel_of_its_source_alone(void **state)
     assert_null(strstr(model.log, "'stopped'"));
 }
 
+static void test_revoke_is_done_when_the_channel_of_its_source_has_stopped(void **state)
+{
+    (void)state;
+    struct verb v = a_verb(VERB_REVOKE);
+
+    model.s.channels_n = 3;
+    for (unsigned c = 1; c < 3; c++) model.s.channels[c] = model.s.channels[0];
+    model.s.channels[0].host = "db3";
+    model.s.channels[0].port = "3313";
+    model.s.channels[1].name = "other";
+    model.s.channels[2].name = "forgotten"; /* Of a server that was restarted; not what is asked about. */
+    model.s.channels[2].io = "No";
+    model.s.channels[2].received = "";
+    expect("", &v, VERB_STATE_DONE);
+    assert_null(strstr(model.log, "'other'"));
+    /* Without a source: of all. */
+    reset_model();
+    model.s.channels_n = 2;
+    model.s.channels[1] = model.s.channels[0];
+    model.s.channels[1].name = "other";
+    v.source_host[0] = '\0';
+    v.deadline_ms = 100;
+    fails(&v, "waited for the receiver to stop");
+    assert_non_null(strstr(model.log, "STOP SLAVE 'other' IO_THREAD"));
+}
+
+/* The process list does not tell whose receiver lives: with several channels an applier that is started might be the
+ * one whose relay log is thrown away for it. */
+static void test_no_applier_is_started_beside_other_channels(void **state)
+{
+    (void)state;
+    static const enum verb_kind kinds[] = {VERB_REVOKE, VERB_APPLY};
+
+    for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+        struct verb v = a_verb(kinds[i]);
+        as_revoked();
+        v.deadline_ms = 100;
+        (void)TEXT_COPY(v.target, "0-1-101");
+        model.s.channels[0].io = "Yes";
+        model.s.channels[0].sql = "No";
+        model.s.channels[0].received = "0-1-101";
+        model.s.channels_n = 2;
+        model.s.channels[1] = model.s.channels[0];
+        model.s.channels[1].name = "other";
+        (void)perform("", &v);
+        assert_int_not_equal(run.outcome.state, VERB_STATE_DONE);
+        assert_null(strstr(model.log, "START SLAVE"));
+    }
+}
+
+/* --- FOLLOW: the flag acts when the receiver starts (A2) --- */
+
+static void as_following(const char *flag, const char *status)
+{
+    as_revoked();
+    model.s.channels[0].host = "db3";
+    model.s.channels[0].port = "3313";
+    model.s.channels[0].io = "Yes";
+    model.s.replica_enabled = flag;
+    model.s.replica_on = status;
+}
+
+static void test_follow_restarts_a_receiver_that_the_flag_does_not_describe(void **state)
+{
+    (void)state;
+    static const struct { bool is_acker; const char *flag, *status; unsigned blocks; } cases[] = {
+        {false, "0", "OFF", 0}, {false, "0", "ON", 1}, {false, "1", "OFF", 1}, {false, "1", "ON", 1},
+        {true, "1", "ON", 0},   {true, "1", "OFF", 1}, {true, "0", "ON", 1},   {true, "0", "OFF", 1}};
+
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct verb v = a_verb(VERB_FOLLOW);
+        v.is_acker = cases[i].is_acker;
+        as_following(cases[i].flag, cases[i].status);
+        expect("", &v, VERB_STATE_DONE);
+        assert_int_equal(model.blocks, cases[i].blocks);
+        assert_string_equal(model.s.replica_enabled, v.is_acker ? "1" : "0");
+        assert_string_equal(model.s.replica_on, v.is_acker ? "ON" : "OFF");
+        assert_null(strstr(model.log, "CHANGE MASTER"));
+    }
+}
+
+static void test_follow_is_done_when_the_receiver_is_connected(void **state)
+{
+    (void)state;
+    struct verb v = a_verb(VERB_FOLLOW);
+
+    v.is_acker = true;
+    v.deadline_ms = 100;
+    as_following("1", "ON");
+    model.s.channels[0].io = "Connecting";
+    refused(&v, "waited for the receiver to connect");
+}
+
+/* From the right source, but not as it must be: it is pointed there anew. */
+static void test_follow_points_anew_what_is_not_in_order(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < 4; i++) {
+        struct verb v = a_verb(VERB_FOLLOW);
+        v.deadline_ms = 100;
+        as_following("0", "OFF");
+        if (i == 0) model.s.channels[0].using_gtid = "No";
+        if (i == 1) model.s.channels[0].sql = "No";
+        if (i == 2) model.s.channels[0].port = "3314";
+        if (i == 3) model.s.channels[0].io = "No";
+        (void)perform("", &v);
+        if (strstr(model.log, "CHANGE MASTER") == NULL) fail_msg("not pointed anew: %u", i);
+    }
+}
+
 /* --- an effect that does not show --- */
+
+static void test_a_session_that_is_lost_twice_is_given_up(void **state)
+{
+    (void)state;
+    struct verb v = a_verb(VERB_REVOKE);
+
+    model.ignores = "UPDATE regent.fence";
+    fails(&v, "the control session was lost twice");
+    assert_int_equal(model.takeovers, 2);
+}
+
+static void test_a_fence_row_that_does_not_show_is_not_enrolled(void **state)
+{
+    (void)state;
+    struct verb v = a_verb(VERB_ENROL);
+
+    for (unsigned i = 0; i < 2; i++) {
+        reset_model();
+        model.ignores = ""; /* All of them. */
+        if (i == 0) model.s.identity = "";
+        fails(&v, "the fence row does not show");
+        assert_false(run.locked);
+    }
+}
 
 static void test_an_effect_that_does_not_show_is_a_failure(void **state)
 {
@@ -233,6 +367,13 @@ int main(void)
         T(test_a_lost_answer_is_unknown),
         T(test_who_is_not_understood_is_not_enrolled),
         T(test_revoke_stops_the_channel_of_its_source_alone),
+        T(test_revoke_is_done_when_the_channel_of_its_source_has_stopped),
+        T(test_no_applier_is_started_beside_other_channels),
+        T(test_follow_restarts_a_receiver_that_the_flag_does_not_describe),
+        T(test_follow_is_done_when_the_receiver_is_connected),
+        T(test_follow_points_anew_what_is_not_in_order),
+        T(test_a_session_that_is_lost_twice_is_given_up),
+        T(test_a_fence_row_that_does_not_show_is_not_enrolled),
         T(test_an_effect_that_does_not_show_is_a_failure),
         T(test_a_receiver_that_stops_on_an_error_is_told),
         T(test_follow_waits_until_the_old_receiver_has_stopped),
