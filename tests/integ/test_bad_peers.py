@@ -172,6 +172,15 @@ def test_manager_of_another_id_is_not_let_in(scene, group):
     wait_for("m2 is back", 15, lambda: group.status(m2))
 
 
+def test_a_manager_is_no_operator(group):
+    """Its certificate lets it join and talk to the others, not order them about: m2's host is not every host."""
+    as_manager = group.pki.tls_dir("m2")
+    for command in (["note", "by m2"], ["status"], ["token", "create", "m9"], ["member", "remove", "m3"]):
+        code, out, said = group.regent("--tls-dir", as_manager, *command, check=False)
+        assert code == 5 and "does not allow this: use that of an operator" in said, (command, code, out + said)
+    assert not [e for e in group.events() if e["text"] == "by m2"]
+
+
 def test_plaintext_client_is_told(group):
     """Without certificates: one line here, and a hint there."""
     leader = group.leader()

@@ -142,6 +142,19 @@ def test_who_does_not_get_in(group3, scene):
     membership.forget(group, m4)
 
 
+def test_a_certificate_of_another_id_does_not_join(group3):
+    """The token reserves an id; whoever holds it and another certificate would be a member that nobody lets in."""
+    m4 = membership.new_manager(group3, "m4")
+    path, answer = membership.create_token(group3, "m4")
+    membership.certify(group3, "m4", answer["id"] + 5)
+    code, output = membership.join_fails(m4, path)
+    assert code == 1 and f"id {answer['id'] + 5}" in output, output
+    assert "m4" not in membership.members(group3)
+    membership.certify(group3, "m4", answer["id"])
+    membership.join(m4, path)
+    membership.wait_role(group3, "m4", "voter")
+
+
 def test_join_after_a_crash(group3):
     """Killed at any point of the join, the same command succeeds later."""
     group = group3

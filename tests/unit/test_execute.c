@@ -226,6 +226,20 @@ static void the_lock_of_a_plan_serves_its_next_verb(void **state)
     assert_int_equal(outcome(1)->state, VERB_STATE_DONE);
 }
 
+/* The planner asks for it in every round until its step is over. */
+static void a_verb_that_is_done_is_not_done_again(void **state)
+{
+    (void)state;
+    revoke_with_takeover();
+    unsigned sent = fake_sent(f, 1, PORT_CONTROL);
+    fake_pass(f, 5000);
+    ask(verb_of(VERB_REVOKE, 1, 20));
+    assert_int_equal(fake_sent(f, 1, PORT_CONTROL), sent);
+    assert_int_equal(outcome(1)->state, VERB_STATE_DONE);
+    ask(verb_of(VERB_REVOKE, 1, 21)); /* Of another plan it is another verb. */
+    assert_int_equal(fake_sent(f, 1, PORT_CONTROL), sent + 1);
+}
+
 static void a_lock_whose_session_hung_up_is_taken_again(void **state)
 {
     (void)state;
@@ -376,6 +390,7 @@ int main(void)
         T(the_reign_row_has_its_own_session),
         T(cancelling_forgets_everything),
         T(the_lock_of_a_plan_serves_its_next_verb),
+        T(a_verb_that_is_done_is_not_done_again),
         T(a_lock_whose_session_hung_up_is_taken_again),
         T(a_lock_of_a_lost_session_is_taken_again),
         T(the_lock_of_an_older_plan_does_not_serve_another),
