@@ -491,7 +491,9 @@ static enum fsm_step step_to_do(const struct work *w)
 void failover_step(struct work *w)
 {
     switch (step_to_do(w)) {
-    case STEP_REVOKE: revoke_step(w); return;
+    case STEP_REVOKE:
+        if (!failover_reconsider(w)) revoke_step(w);
+        return;
     case STEP_APPLY: apply_step(w); return;
     case STEP_CATCH_UP: catch_up_step(w); return;
     case STEP_PROMOTE: promote_step(w); return;

@@ -63,6 +63,9 @@ void enrol_step(struct work *w);
 void failover_begin(struct work *w);
 void failover_step(struct work *w);
 void revoke_step(struct work *w);
+/* Before REVOKE does anything: judges anew whether the failover is wanted (S6). True when nothing is to be asked now:
+ * it proposed to end the plan, or waits for what the probes will tell. */
+bool failover_reconsider(struct work *w);
 bool close_begin(struct work *w); /* True when there is something to close. */
 void close_step(struct work *w);
 

@@ -26,6 +26,8 @@ struct check_site {
     uint8_t cluster; /* FSM_CLUSTERS_MAX: not declared yet. */
     uint8_t master;
     uint64_t epoch, plan;
+    bool is_judged; /* S6 is done with the running plan. */
+    char verdict[FSM_NAME_SIZE]; /* That it was begun for. */
     fsm_set ackers;
     uint8_t k;
     bool is_lossless; /* The current reign is proven. */

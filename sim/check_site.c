@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/base/text.h"
 #include "sim/check_private.h"
 
 enum { HEALTHY_US = 4 * SIM_S, OK_FRESH_US = SIM_S };
@@ -85,22 +86,6 @@ static void check_rows(struct check_site *cs, unsigned server, const char *when)
     }
 }
 
-/* --- S3 ----------------------------------------------------------------------------------------------------------- */
-
-static void on_change(void *arg, struct mysqld *m, uint64_t token, uint64_t term)
-{
-    struct check_site *cs = arg;
-    unsigned i = 0;
-    while (cs->site->servers[i] != m) i++;
-    bool is_older = token < cs->token[i] || (token == cs->token[i] && term < cs->term[i]);
-    if (is_older)
-        world_break(cs->site->world, WORLD_SAFETY, "S3: %s was changed under token %llu, term %llu, after %llu, term "
-                    "%llu", name_of(cs, i), (unsigned long long)token, (unsigned long long)term,
-                    (unsigned long long)cs->token[i], (unsigned long long)cs->term[i]);
-    cs->token[i] = token;
-    cs->term[i] = term;
-}
-
 /* --- S1 ----------------------------------------------------------------------------------------------------------- */
 
 /* It was opened: by a committed step OPEN that names it. */
@@ -170,20 +155,46 @@ static void follow_health(struct check_site *cs)
     if (!is_healthy(cs)) cs->healthy_since_us = sim_now_us(sim_of(cs));
 }
 
-static void check_begin(struct check_site *cs, const struct fsm_plan *plan)
+static void follow_begin(struct check_site *cs, const struct fsm_plan *plan)
 {
-    int64_t now = sim_now_us(sim_of(cs));
+    cs->is_judged = plan->kind != PLAN_FAILOVER || plan->by_operator;
     if (plan->kind != PLAN_FAILOVER) return;
     SIM_TRACE(sim_of(cs), SIM_WORLD, "plan %llu begins: %s replaces %s, verdict %s", (unsigned long long)plan->token,
               name_of(cs, plan->to), name_of(cs, plan->from), plan->verdict);
     if (plan->accept_loss) cs->loss_accepted = true;
+    (void)TEXT_COPY(cs->verdict, plan->verdict);
     world_note_plan(cs->site->world, cs->site);
-    if (plan->by_operator) return;
+}
+
+/* A failover that nobody asked for is judged as it changes a server for the first time: that one stores its token,
+ * before anything is stopped or closed. To begin one is no harm; it may still end itself (plan/reconsider.c). */
+static void check_first_change(struct check_site *cs, uint64_t token)
+{
+    int64_t now = sim_now_us(sim_of(cs));
+    if (cs->is_judged || cs->plan == 0 || token != cs->plan) return;
+    cs->is_judged = true;
     follow_health(cs);
     bool is_false = now - cs->healthy_since_us > HEALTHY_US && now - cs->last_ok_us < OK_FRESH_US;
     if (is_false)
         world_break(cs->site->world, WORLD_SAFETY, "S6: %s is being replaced (%s), and it commits its clients' writes",
-                    name_of(cs, cs->master), plan->verdict);
+                    name_of(cs, cs->master), cs->verdict);
+}
+
+/* --- S3 ----------------------------------------------------------------------------------------------------------- */
+
+static void on_change(void *arg, struct mysqld *m, uint64_t token, uint64_t term)
+{
+    struct check_site *cs = arg;
+    unsigned i = 0;
+    while (cs->site->servers[i] != m) i++;
+    bool is_older = token < cs->token[i] || (token == cs->token[i] && term < cs->term[i]);
+    if (is_older)
+        world_break(cs->site->world, WORLD_SAFETY, "S3: %s was changed under token %llu, term %llu, after %llu, term "
+                    "%llu", name_of(cs, i), (unsigned long long)token, (unsigned long long)term,
+                    (unsigned long long)cs->token[i], (unsigned long long)cs->term[i]);
+    cs->token[i] = token;
+    cs->term[i] = term;
+    check_first_change(cs, token);
 }
 
 /* --- following ---------------------------------------------------------------------------------------------------- */
@@ -215,7 +226,7 @@ void check_site_follow(struct check_site *cs, const struct fsm_state *state)
     cs->epoch = c->epoch;
     cs->master = c->master;
     follow_reigns(cs, c);
-    if (c->plan != 0 && c->plan != cs->plan) check_begin(cs, fsm_plan_find(state, c->plan));
+    if (c->plan != 0 && c->plan != cs->plan) follow_begin(cs, fsm_plan_find(state, c->plan));
     cs->plan = c->plan;
     const struct fsm_plan *plan = c->plan != 0 ? fsm_plan_find(state, c->plan) : NULL;
     if (plan && plan->kind == PLAN_FAILOVER && plan->step != cs->step) world_note_step(cs->site->world, cs->site, plan);

@@ -24,6 +24,7 @@
     X(no_lock, "S3", "a takeover neither ends the other control sessions nor takes the lock")                          \
     X(one_view, "S6", "one manager that has lost the master is enough")                                                \
     X(ignore_followers, "S6", "what followers hear of the master does not count")                                      \
+    X(stale_begin, "S6", "a failover acts on the evidence of its proposal, however old that is when it is committed")  \
     X(lose_vote, "S4", "a vote is not written before it is given")                                                     \
     X(dedup_lost, "S4", "the dedup window is not in the snapshot")                                                     \
     X(apply_uncommitted, "S4", "the leader applies what it proposes at once")

@@ -146,6 +146,7 @@ static void do_line(char **word)
     else if (text_equal(word[0], "run")) world_run(w, atoi(word[1]));
     else if (text_equal(word[0], "leader")) world_lead(w, (uint8_t)(atoi(word[1] + 1) - 1));
     else if (text_equal(word[0], "mute")) w->view->managers[atoi(word[1] + 1) - 1].heard = false;
+    else if (text_equal(word[0], "unmute")) w->view->managers[atoi(word[1] + 1) - 1].heard = true;
     else if (text_equal(word[0], "cut")) cut(word[1], server(word[2]), true);
     else if (text_equal(word[0], "heal")) cut(word[1], server(word[2]), false);
     else if (text_equal(word[0], "operator")) operator_failover(word, false);

@@ -1,0 +1,175 @@
+/* Is a failover that has touched nothing yet still wanted? (S6) PURE.
+ *
+ * Evidence is judged when a failover is proposed; it may be committed much later, by another leader, when the master
+ * works again. So before the first verb of REVOKE the master is judged anew.
+ *
+ * Happy path: the verdict still acts, and so does the plan, at once. Failure modes: the master works again (the plan
+ * ends itself); this leader cannot tell yet (it waits for what the probes will say, WAIT_MS at most); a verb of this
+ * plan may have had an effect, of an earlier leader too (the plan goes on: what it revoked only a new reign mends). */
+#include "lib/base/mutant.h"
+#include "plan/choose.h"
+#include "plan/sight.h"
+#include "plan/work.h"
+
+enum {
+    WAIT_MS = 5000, /* For evidence, of either kind. */
+    PROBE_MS = 100, /* A probe that ended so long after something began after it, too. */
+};
+
+/* A verb of this plan has had an effect there: the first one is that it stores the plan's token. */
+static bool is_touched(const struct work *w, uint8_t server)
+{
+    const struct verb_outcome *o = &w->in->outcomes[server];
+    if (o->kind != VERB_none && o->token == w->plan->token && o->state == VERB_STATE_DONE) return true;
+    for (uint8_t m = 0; m < w->in->view->managers_n; m++) {
+        const struct view_facts *f = &w->in->view->managers[m].servers[server].facts;
+        if (f->set && f->token == w->plan->token) return true;
+    }
+    return false;
+}
+
+/* Read after this leader began to drive the step, and after the verbs that it asked of the server ended. */
+static bool is_young(const struct work *w, uint8_t server, const struct view_observation *o)
+{
+    const struct verb_outcome *asked = &w->in->outcomes[server];
+    bool is_asked = asked->kind != VERB_none && asked->token == w->plan->token;
+    if (!sight_ok(w->cluster, o) || o->age_ms + PROBE_MS > work_step_ms(w)) return false;
+    if (!text_equal(o->facts.identity, w->cluster->servers[server].identity)) return false;
+    return !is_asked || (asked->state != VERB_STATE_RUNNING && o->age_ms + PROBE_MS <= asked->age_ms);
+}
+
+/* The youngest sight of a server that tells what became of this plan's verbs there; NULL: there is none. */
+static const struct view_observation *young_sight(const struct work *w, uint8_t server)
+{
+    const struct view_observation *o = sight_best(w->cluster, w->in->view, server);
+    return o != NULL && is_young(w, server, o) ? o : NULL;
+}
+
+static bool has_begun(const struct work *w)
+{
+    for (uint8_t i = 0; i < w->cluster->servers_n; i++) {
+        if (is_touched(w, i)) return true;
+    }
+    return false;
+}
+
+/* Managers that read the master, open, now. */
+static unsigned readers(const struct work *w)
+{
+    unsigned n = 0;
+    for (uint8_t m = 0; m < w->in->view->managers_n; m++) {
+        const struct view_observation *o = &w->in->view->managers[m].servers[w->cluster->master];
+        n += sight_heard(w->in->view, m) && is_young(w, w->cluster->master, o) && !o->facts.read_only;
+    }
+    return n;
+}
+
+static bool is_receiving(const struct work *w, uint8_t acker)
+{
+    const struct view_observation *o = young_sight(w, acker);
+    const struct view_channel *ch =
+        o != NULL ? sight_channel_from(w->cluster, &o->facts, w->cluster->master) : NULL;
+    return ch != NULL && ch->io == VIEW_IO_YES && o->facts.replica_enabled && o->facts.replica_on;
+}
+
+/* The master's ackers that receive from it. */
+static fsm_set receiving_ackers(const struct work *w)
+{
+    const struct fsm_reign *reign = fsm_reign_current(w->cluster);
+    fsm_set receiving = 0;
+    for (uint8_t i = 0; reign != NULL && i < w->cluster->servers_n; i++) {
+        if (fsm_set_has(reign->ackers, i) && is_receiving(w, i)) receiving |= FSM_BIT(i);
+    }
+    return receiving;
+}
+
+/* Those on which nothing was done since the reign began: an earlier failover may have revoked them, and failed. */
+static fsm_set untouched_ackers(const struct work *w)
+{
+    const struct fsm_reign *reign = fsm_reign_current(w->cluster);
+    fsm_set untouched = 0;
+    for (uint8_t i = 0; reign != NULL && i < w->cluster->servers_n; i++) {
+        const struct view_observation *o = young_sight(w, i);
+        if (fsm_set_has(reign->ackers, i) && o != NULL && o->facts.token <= reign->token) untouched |= FSM_BIT(i);
+    }
+    return untouched;
+}
+
+static unsigned ackers_needed(const struct work *w)
+{
+    const struct fsm_reign *reign = fsm_reign_current(w->cluster);
+    return reign != NULL ? reign->k : 0;
+}
+
+/* The master says itself that enough ackers are attached, and no commit waits. */
+static bool is_attached(const struct work *w)
+{
+    const struct view_observation *o = young_sight(w, w->cluster->master);
+    return o != NULL && !o->facts.read_only && o->facts.source_on && o->facts.wait_sessions == 0 &&
+           o->facts.source_clients >= ackers_needed(w);
+}
+
+/* Another server answers at its address: whatever became of the master, its clients do not reach it. */
+static bool has_other_server(const struct work *w)
+{
+    const struct view_observation *o = sight_best(w->cluster, w->in->view, w->cluster->master);
+    return o != NULL && sight_is_foreign(w->cluster, w->cluster->master, &o->facts);
+}
+
+/* The verdict, as if nobody had paused the cluster: that keeps plans from being begun, not from being carried on. */
+static enum diagnosis_row verdict(const struct work *w)
+{
+    if (!w->cluster->paused) return w->update->diagnosis.row;
+    struct fsm_cluster resumed = *w->cluster;
+    struct diagnosis d;
+    resumed.paused = false;
+    diagnose_verdict(&resumed, w->in->view, &d);
+    return d.row;
+}
+
+static bool is_wanted(const struct work *w)
+{
+    enum diagnosis_row row = verdict(w);
+    bool is_over = row == DIAGNOSIS_GONE || row == DIAGNOSIS_SILENT || row == DIAGNOSIS_RESTARTED;
+    return is_over || row == DIAGNOSIS_CLOSED || has_other_server(w) || choose_open(w) != FSM_SERVER_NONE;
+}
+
+static void end_unneeded(struct work *w)
+{
+    const char *master = work_name(w, w->cluster->master);
+    struct text reason = work_fail(w);
+    text_addf(&reason, "the master works again: %u of %u managers read %s", readers(w), w->in->view->managers_n,
+              master);
+    if (ackers_needed(w) > 0) {
+        text_add(&reason, ", and it is followed by its acker ");
+        work_names(&reason, w->cluster, receiving_ackers(w));
+    }
+    text_add(&reason, "; nothing was changed");
+}
+
+static void end_undecided(struct work *w)
+{
+    enum diagnosis_row row = verdict(w);
+    struct text reason = work_fail(w);
+    text_addf(&reason, "nothing says any more that %s is lost, nor that it works (%s); nothing was changed; a failover "
+                       "begins anew when it is certain", work_name(w, w->cluster->master), diagnosis_name(row));
+}
+
+bool failover_reconsider(struct work *w)
+{
+    if (MUTANT(stale_begin)) return false;
+    if (w->plan->by_operator || has_begun(w) || is_wanted(w)) return false;
+
+    unsigned k = ackers_needed(w);
+    if (readers(w) >= sight_majority(w->in->view) && fsm_set_count(receiving_ackers(w)) >= k) {
+        end_unneeded(w);
+    } else if (work_step_ms(w) < WAIT_MS) {
+        WORK_WHY(w, "%s may work again (%s): looking at it before anything is revoked",
+                 work_name(w, w->cluster->master), diagnosis_name(verdict(w)));
+    } else if (fsm_set_count(untouched_ackers(w)) >= k || is_attached(w)) {
+        end_undecided(w);
+    } else {
+        return false; /* An acker that may have been revoked is not seen: only going on is safe. */
+    }
+    return true;
+}
