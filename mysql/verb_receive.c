@@ -138,6 +138,7 @@ enum verb_next script_apply(struct script *s)
     const char *target = s->run->verb.target;
 
     if (MUTANT(open_unapplied) || script_has_executed(facts, target)) return script_done(s);
+    if (script_is_past(facts, target)) return script_fail_past(s, "not to be promoted");
     if (!script_contains(s->run->outcome.received, target)) {
         return script_fail(s, "the target %s was not received: received is %s", target, s->run->outcome.received);
     }
@@ -254,6 +255,11 @@ enum verb_next script_catch_up(struct script *s)
         if (!script_is_receiving(s->facts)) return script_done(s);
         if (script_once(s, STAGE_FLAG)) return stop_receivers(s);
         return script_poll(s, "the receiver to stop");
+    }
+    if (script_is_past(s->facts, s->run->verb.target)) {
+        /* The source sent what it should not have: no more of it. */
+        if (script_is_receiving(s->facts) && script_once(s, STAGE_FLAG)) return stop_receivers(s);
+        return script_fail_past(s, "not caught up");
     }
     if (is_following(s)) return script_poll(s, "the target to be received and executed");
     return point(s, false);

@@ -65,6 +65,9 @@ enum verb_next script_promote(struct script *s)
 
     /* Closed by nobody but CLOSE: who finds it open may be a leader that was paused since before that (S3, S6). */
     if (!facts->read_only) return script_fail(s, "not promoted: the server is open already; it is left as it is");
+    if (!MUTANT(open_unapplied) && script_is_past(facts, s->run->verb.target)) {
+        return script_fail_past(s, "not promoted");
+    }
     if (!MUTANT(open_unapplied) && !script_has_executed(facts, s->run->verb.target)) {
         return script_fail(s, "not promoted: executed %s does not contain the target %s", facts->executed,
                            s->run->verb.target);

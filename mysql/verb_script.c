@@ -189,29 +189,66 @@ bool script_contains(const char *whole, const char *part)
     return gtid_pos_parse(&a, whole) == 0 && gtid_pos_parse(&b, part) == 0 && gtid_pos_contains(&a, &b);
 }
 
-static bool names_last(const struct gtid_pos *pos, const struct gtid_domain *last)
+/* How what a server executed lies to the target, in one domain or in all. */
+enum place { PLACE_BEFORE, PLACE_AT, PLACE_PAST };
+
+static const struct gtid_domain *last_of(const struct gtid_pos *pos, uint32_t domain)
 {
     for (uint16_t i = 0; i < pos->n; i++) {
-        const struct gtid_domain *d = &pos->d[i];
-        if (d->domain == last->domain) return d->server == last->server && d->seq == last->seq;
+        if (pos->d[i].domain == domain) return &pos->d[i];
     }
-    return false;
+    return NULL;
+}
+
+static bool is_same(const struct gtid_domain *a, const struct gtid_domain *b)
+{
+    return a != NULL && a->server == b->server && a->seq == b->seq;
+}
+
+static enum place place_in(const struct gtid_domain *wanted, const struct gtid_pos *applied,
+                           const struct gtid_pos *binlog, uint32_t server_id)
+{
+    const struct gtid_domain *last = last_of(applied, wanted->domain);
+
+    if (wanted->server == server_id && is_same(last_of(binlog, wanted->domain), wanted)) return PLACE_AT;
+    if (is_same(last, wanted)) return PLACE_AT;
+    return last == NULL || last->seq < wanted->seq ? PLACE_BEFORE : PLACE_PAST;
+}
+
+/* What cannot be read is not there yet. */
+static enum place place_of(const struct view_facts *facts, const char *target)
+{
+    struct gtid_pos wanted, applied, binlog;
+    enum place all = PLACE_AT;
+
+    if (gtid_pos_parse(&wanted, target) != 0 || gtid_pos_parse(&applied, facts->executed) != 0 ||
+        gtid_pos_parse(&binlog, facts->binlog) != 0) {
+        return PLACE_BEFORE;
+    }
+    for (uint16_t i = 0; i < wanted.n; i++) {
+        enum place one = place_in(&wanted.d[i], &applied, &binlog, facts->server_id);
+        if (one == PLACE_PAST) return PLACE_PAST;
+        if (one == PLACE_BEFORE) all = PLACE_BEFORE;
+    }
+    return all;
 }
 
 bool script_has_executed(const struct view_facts *facts, const char *target)
 {
-    struct gtid_pos wanted, applied, binlog;
+    return place_of(facts, target) == PLACE_AT;
+}
 
-    if (gtid_pos_parse(&wanted, target) != 0 || gtid_pos_parse(&applied, facts->executed) != 0 ||
-        gtid_pos_parse(&binlog, facts->binlog) != 0) {
-        return false;
-    }
-    for (uint16_t i = 0; i < wanted.n; i++) {
-        struct gtid_pos one = {.n = 1, .d = {wanted.d[i]}};
-        bool is_own = wanted.d[i].server == facts->server_id && names_last(&binlog, &wanted.d[i]);
-        if (!is_own && !gtid_pos_contains(&applied, &one)) return false;
-    }
-    return true;
+bool script_is_past(const struct view_facts *facts, const char *target)
+{
+    return place_of(facts, target) == PLACE_PAST;
+}
+
+enum verb_next script_fail_past(struct script *s, const char *what)
+{
+    s->run->outcome.past = true;
+    return script_fail(s, "%s: it executed %s, not the target %s: a transaction of another origin may stand where an "
+                          "acknowledged one belongs; compare the binlogs, then rebuild it",
+                       what, s->facts->executed, s->run->verb.target);
 }
 
 bool script_is_stored(const struct script *s)

@@ -85,9 +85,17 @@ bool script_once(struct script *s, unsigned bit);
 
 /* Questions about the facts. */
 bool script_contains(const char *whole, const char *part); /* GTID positions; false when either is malformed. */
-/* All of 'target' is executed. Beside what was applied, a transaction counts that the server wrote itself when the
- * target names that very one as the last of its domain: a candidate that is chosen again after its reign row. */
+/* Exactly 'target' is executed: in each of its domains the same transaction is the last. One number a domain says only
+ * how far a server came, not by which way: a transaction that somebody wrote on a replica takes the number of the one
+ * that was acknowledged meanwhile, and hides it. Beside what was applied, a transaction counts that the server wrote
+ * itself when the target names that very one as the last of its domain: a candidate that is chosen again after its
+ * reign row. */
 bool script_has_executed(const struct view_facts *facts, const char *target);
+/* The executed transaction is another one than the target's in some domain, and not one before it: nothing that is
+ * waited for makes it right. */
+bool script_is_past(const struct view_facts *facts, const char *target);
+/* FAILED because of that; 'what' was not done. */
+enum verb_next script_fail_past(struct script *s, const char *what);
 bool script_is_stored(const struct script *s); /* Token and term on the server are those of this verb. */
 /* Row 'row' of the first set that has the column; NULL: none has, or NULL there. */
 const char *script_cell(const struct db_result *result, unsigned row, const char *column);

@@ -25,6 +25,16 @@ static const char *settings_problem(const struct work *w, const struct view_fact
     return NULL;
 }
 
+bool choose_is_errant(const struct work *w, const char *position)
+{
+    const struct fsm_cluster *c = w->cluster;
+    const struct fsm_reign *reign = fsm_reign_current(c);
+    struct position_authors authors = {0};
+    if (reign == NULL || !reign->lossless) return false;
+    for (uint8_t i = 0; i < c->reigns_n; i++) authors.id[authors.n++] = c->servers[c->reigns[i].master].server_id;
+    return position_is_foreign(c->flavour, position, reign->since, &authors);
+}
+
 static const struct view_channel *first_channel(const struct view_facts *f)
 {
     return f->channels_n > 0 ? &f->channels[0] : NULL;
@@ -43,6 +53,7 @@ const char *choose_problem(const struct work *w, uint8_t server)
     if (!f->read_only && !choose_was_promoted(w, server)) return "it is writable";
     const struct view_channel *ch = first_channel(f);
     if (ch != NULL && ch->sql_errno != 0) return "its applier stopped on an error";
+    if (choose_is_errant(w, f->executed)) return "it has a transaction that is not its master's: rebuild it";
     return settings_problem(w, f);
 }
 
@@ -146,7 +157,7 @@ static bool is_healthy_acker(const struct work *w, uint8_t server)
 {
     const struct view_facts *f = facts_of(w, server);
     const struct view_channel *ch = first_channel(f);
-    return f->relay_durable && (ch == NULL || ch->sql_errno == 0);
+    return f->relay_durable && (ch == NULL || ch->sql_errno == 0) && !choose_is_errant(w, f->executed);
 }
 
 uint8_t choose_acker(const struct work *w, uint8_t to, fsm_set except)

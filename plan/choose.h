@@ -41,6 +41,10 @@ fsm_set choose_reached(const struct work *w);
  * it lost nothing in a crash. For a reign that was not lossless there is nothing better. */
 bool choose_master_proves(const struct work *w, const struct fsm_reign *reign);
 
+/* True when 'position' ends with a transaction that no master of a listed reign wrote, and that is younger than the
+ * proof of the current one: somebody wrote it on a replica. One number a domain: it may hide an acknowledged one. */
+bool choose_is_errant(const struct work *w, const char *position);
+
 /* The ackers of all listed reigns (A8). */
 fsm_set choose_ackers(const struct fsm_cluster *cluster);
 

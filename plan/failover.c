@@ -118,7 +118,7 @@ static bool fail_if_stuck(struct work *w, enum verb_kind kind)
 {
     uint8_t to = w->plan->to;
     const struct verb_outcome *o = work_outcome(w, to, kind);
-    bool is_refused = o != NULL && o->state == VERB_STATE_FAILED && work_step_ms(w) >= WORK_GIVE_UP_MS;
+    bool is_refused = o != NULL && o->state == VERB_STATE_FAILED && (o->past || work_step_ms(w) >= WORK_GIVE_UP_MS);
     if (!is_refused && !is_lost(w, to, LOST_MS)) return false;
     struct text reason = work_fail(w);
     if (is_refused) text_addf(&reason, "%s on %s fails: %s", verb_name(kind), work_name(w, to), o->error);
@@ -160,6 +160,24 @@ static void leave_holder(struct work *w)
               work_name(w, w->plan->to));
 }
 
+static bool is_past(const struct work *w, uint8_t server, enum verb_kind kind)
+{
+    const struct verb_outcome *o = work_outcome(w, server, kind);
+    return o != NULL && o->state == VERB_STATE_FAILED && o->past;
+}
+
+/* Somebody wrote on the holder, and the candidate has fetched that in the place of what was acknowledged. Neither is
+ * used by the next plan: what they have shows (choose_is_errant). */
+static void fail_past(struct work *w)
+{
+    const struct verb_outcome *o = work_outcome(w, w->plan->to, VERB_CATCH_UP);
+    const char *holder = work_name(w, w->plan->holder), *to = work_name(w, w->plan->to);
+    struct text reason = work_fail(w);
+    text_addf(&reason, "%s fetched %s from %s, where somebody has written, not what was acknowledged (%s): bring back "
+                       "the old master %s, rebuild %s", to, o->executed, holder, w->plan->target,
+              work_name(w, w->plan->from), to);
+}
+
 static void catch_up_step(struct work *w)
 {
     uint8_t to = w->plan->to;
@@ -168,6 +186,8 @@ static void catch_up_step(struct work *w)
     work_target(v, w->plan->target);
     if (work_is_done(w, to, VERB_CATCH_UP)) {
         (void)work_advance(w, STEP_PROMOTE);
+    } else if (is_past(w, to, VERB_CATCH_UP)) {
+        fail_past(w);
     } else if (is_lost(w, to, LOST_MS)) {
         (void)fail_if_stuck(w, VERB_CATCH_UP);
     } else if (is_lost(w, w->plan->holder, LOST_MS) || work_step_ms(w) >= WORK_GIVE_UP_MS) {

@@ -27,6 +27,36 @@ bool position_contains(enum fsm_flavour flavour, const char *a, const char *b)
     return gtid_pos_parse(&pa, a) == 0 && gtid_pos_parse(&pb, b) == 0 && gtid_pos_contains(&pa, &pb);
 }
 
+static bool is_author(const struct position_authors *authors, uint32_t server_id)
+{
+    for (unsigned i = 0; i < authors->n; i++) {
+        if (authors->id[i] == server_id) return true;
+    }
+    return false;
+}
+
+static bool is_foreign_behind(const struct gtid_domain *last, const struct gtid_pos *since,
+                              const struct position_authors *authors)
+{
+    for (uint16_t i = 0; i < since->n; i++) {
+        const struct gtid_domain *d = &since->d[i];
+        if (d->domain != last->domain || !is_author(authors, d->server)) continue;
+        return last->seq > d->seq && !is_author(authors, last->server);
+    }
+    return false;
+}
+
+bool position_is_foreign(enum fsm_flavour flavour, const char *a, const char *since,
+                         const struct position_authors *authors)
+{
+    struct gtid_pos pa, pb;
+    if (has_sets(flavour) || gtid_pos_parse(&pa, a) != 0 || gtid_pos_parse(&pb, since) != 0) return false;
+    for (uint16_t i = 0; i < pa.n; i++) {
+        if (is_foreign_behind(&pa.d[i], &pb, authors)) return true;
+    }
+    return false;
+}
+
 static bool add_set(char out[FSM_GTID_SIZE], const char *a, const char *b)
 {
     struct gtid_set sa, sb;

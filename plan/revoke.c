@@ -4,6 +4,8 @@
  * parallel. When every reign is fenced, the others have a short while; then the union of what was received is the
  * target, the candidate is confirmed, and APPLY begins. A master that still answers is asked to CLOSE; when an operator
  * replaces a living one, first, with its ackers attached, so that commits that wait are acknowledged.
+ * Somebody may have written on a replica, with the number of a transaction that was acknowledged meanwhile: what was
+ * received of that is left behind with who has it, and nothing is fetched from who wrote it.
  * Failure modes: an acker cannot be reached (the plan fails after a while and names it, unless the master itself was
  * closed and holds all it acknowledged); the candidate cannot be reached (another one is taken); received positions
  * contradict (what no acker has is set aside). */
@@ -25,6 +27,7 @@ struct revoke {
     fsm_set ackers;  /* Of all listed reigns. */
     fsm_set asked;   /* Servers that were asked something. */
     fsm_set done;    /* Followers that are revoked and have said what they received. */
+    fsm_set errant;  /* Those of them, no ackers, that have received what is not their master's. */
     uint64_t started_s[FSM_SERVERS_MAX]; /* Incarnations of those. */
     bool is_closed;  /* The old master is. */
     int64_t last_ms; /* Age of the youngest outcome that is needed. */
@@ -120,7 +123,9 @@ static void find_all(const struct work *w, struct revoke *r)
         if (!r->found[i].set) continue;
         r->done |= FSM_BIT(i);
         r->started_s[i] = o->started_s;
-        if (fsm_set_has(r->ackers, i) && o->age_ms < r->last_ms) r->last_ms = o->age_ms;
+        bool is_acker = fsm_set_has(r->ackers, i);
+        if (!is_acker && choose_is_errant(w, r->found[i].received)) r->errant |= FSM_BIT(i);
+        if (is_acker && o->age_ms < r->last_ms) r->last_ms = o->age_ms;
     }
     if (!work_is_done(w, old_master(w), VERB_CLOSE)) return;
     const struct verb_outcome *o = work_outcome(w, old_master(w), VERB_CLOSE);
@@ -161,6 +166,12 @@ static bool has_target(const struct work *w, const struct revoke *r, uint8_t ser
     return position_contains(w->cluster->flavour, r->found[server].received, r->target);
 }
 
+/* What somebody wrote on this follower would be fetched in the place of what it received (A4). */
+static bool has_written(const struct work *w, uint8_t server)
+{
+    return choose_is_errant(w, sight_self(w->in->view, server)->facts.binlog);
+}
+
 /* The server from which the candidate can fetch the target: best one that has executed it all already. */
 static uint8_t find_holder(const struct work *w, const struct revoke *r, uint8_t to, fsm_set among)
 {
@@ -168,10 +179,21 @@ static uint8_t find_holder(const struct work *w, const struct revoke *r, uint8_t
     for (uint8_t i = 0; i < w->cluster->servers_n; i++) {
         const struct fsm_server *s = &w->cluster->servers[i];
         if (i == to || !fsm_set_has(among, i) || s->state != SERVER_MEMBER || !has_target(w, r, i)) continue;
+        if (has_written(w, i)) continue;
         if (position_contains(w->cluster->flavour, r->found[i].executed, r->target)) return i;
         if (holder == FSM_SERVER_NONE) holder = i;
     }
     return holder;
+}
+
+/* What 'sources' received is the target; the candidate has it, or '*holder'. */
+static bool choose_among(const struct work *w, struct revoke *r, fsm_set sources, uint8_t to, uint8_t *holder)
+{
+    *holder = FSM_SERVER_NONE;
+    if (!add_found(w, r, sources)) return false;
+    if (has_target(w, r, to)) return true;
+    *holder = find_holder(w, r, to, sources & ~r->set_aside);
+    return *holder != FSM_SERVER_NONE;
 }
 
 /* Fills r->target and the holder ('*holder' FSM_SERVER_NONE: the candidate has it all). Returns false when what was
@@ -179,13 +201,10 @@ static uint8_t find_holder(const struct work *w, const struct revoke *r, uint8_t
 static bool choose_target(const struct work *w, struct revoke *r, enum fsm_fence fence, uint8_t to, uint8_t *holder)
 {
     /* A closed master is asked for the end only where no acker proves it; else its tail was never acknowledged. */
-    fsm_set sources = r->done | (fence == FENCE_F2_CLOSED ? FSM_BIT(old_master(w)) : 0);
-    *holder = FSM_SERVER_NONE;
+    fsm_set sources = (r->done & ~r->errant) | (fence == FENCE_F2_CLOSED ? FSM_BIT(old_master(w)) : 0);
+    r->set_aside = r->errant;
     if (MUTANT(target_own)) sources = FSM_BIT(to);
-    if (!add_found(w, r, sources)) return false;
-    if (has_target(w, r, to)) return true;
-    *holder = find_holder(w, r, to, sources);
-    if (*holder != FSM_SERVER_NONE) return true;
+    if (choose_among(w, r, sources, to, holder)) return true;
 
     /* Nobody has the union: a follower that proves nothing has something of its own. It is left behind. */
     fsm_set kept = sources & (r->ackers | FSM_BIT(to) | FSM_BIT(old_master(w)));
@@ -194,9 +213,9 @@ static bool choose_target(const struct work *w, struct revoke *r, enum fsm_fence
         if (!fsm_set_has(sources & ~kept, i)) continue;
         if (!position_contains(w->cluster->flavour, r->target, r->found[i].received)) r->set_aside |= FSM_BIT(i);
     }
-    if (has_target(w, r, to)) return true;
-    *holder = find_holder(w, r, to, sources & ~r->set_aside);
-    return *holder != FSM_SERVER_NONE;
+    if (choose_among(w, r, kept, to, holder)) return true;
+    /* Nobody to fetch it from: the closed master has at least what it acknowledged. */
+    return r->is_closed && choose_among(w, r, kept | FSM_BIT(old_master(w)), to, holder);
 }
 
 static void add_evidence(const struct work *w, const struct revoke *r, struct fsm_cmd_plan_step *step)
@@ -211,9 +230,16 @@ static void add_evidence(const struct work *w, const struct revoke *r, struct fs
     text_add(&reason, "has transactions that no acker has: rebuild it from the new master");
 }
 
-static void fail_diverged(struct work *w)
+static void fail_diverged(struct work *w, const struct revoke *r)
 {
     struct text reason = work_fail(w);
+    for (uint8_t i = 0; i < w->cluster->servers_n; i++) {
+        if (!fsm_set_has(r->done & r->ackers, i) || !has_target(w, r, i) || !has_written(w, i)) continue;
+        text_addf(&reason, "what was acknowledged cannot be fetched from %s: somebody wrote %s there. Bring back the "
+                           "old master %s, or mend the applier of %s", work_name(w, i),
+                  sight_self(w->in->view, i)->facts.binlog, work_name(w, old_master(w)), work_name(w, i));
+        return;
+    }
     text_addf(&reason, "what the followers received contradicts, so nobody can be promoted without loss: compare the "
                        "positions, quarantine the wrong one, or regent failover %s --accept-loss", w->cluster->name);
 }
@@ -222,13 +248,16 @@ static void fail_diverged(struct work *w)
 static void end_revoke(struct work *w, struct revoke *r, uint8_t to)
 {
     enum fsm_fence fence = fence_of(w, r, to);
-    struct fsm_cmd_plan_step *step = work_advance(w, STEP_APPLY);
-    step->to = to;
-    if (!choose_target(w, r, fence, to, &step->holder)) {
-        memset(step, 0, sizeof(*step));
-        fail_diverged(w);
+    uint8_t holder;
+    if (!choose_target(w, r, fence, to, &holder)) {
+        bool may_be_closed = !r->is_closed && can_be_closed(w) && work_step_ms(w) < WORK_GIVE_UP_MS;
+        if (may_be_closed) WORK_WHY(w, "%s is to tell what it has, after it is closed", work_name(w, old_master(w)));
+        else fail_diverged(w, r);
         return;
     }
+    struct fsm_cmd_plan_step *step = work_advance(w, STEP_APPLY);
+    step->to = to;
+    step->holder = holder;
     step->fence = fence;
     step->revoked = r->done & r->ackers;
     memcpy(step->started_s, r->started_s, sizeof(step->started_s));
@@ -272,9 +301,9 @@ static void give_up(struct work *w, const struct revoke *r, uint8_t to)
 static uint8_t candidate(const struct work *w, const struct revoke *r)
 {
     uint8_t to = w->plan->to;
-    if (!w->plan->by_operator) return choose_candidate(w, to, r->done);
+    if (!w->plan->by_operator) return choose_candidate(w, to, r->done & ~r->errant);
     /* What an operator asked for is done or refused, not replaced. */
-    return fsm_set_has(r->done, to) && choose_problem(w, to) == NULL ? to : FSM_SERVER_NONE;
+    return fsm_set_has(r->done & ~r->errant, to) && choose_problem(w, to) == NULL ? to : FSM_SERVER_NONE;
 }
 
 static bool is_ready(const struct work *w, const struct revoke *r, uint8_t to)

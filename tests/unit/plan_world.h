@@ -26,6 +26,7 @@ struct world_server {
     uint32_t sql_errno;
     uint64_t received, executed; /* Sequence numbers: in the relay log; in the binlog. */
     uint64_t applied;            /* Of those executed, what came by replication: all that a replica says of itself. */
+    uint8_t wrote_by, came_from; /* Server id of who wrote the last executed one, the last applied one; 0: a master. */
     uint64_t started;            /* Incarnation. */
     uint64_t no_tx;
     unsigned strangers;          /* Undeclared semi-sync clients. */
@@ -100,10 +101,15 @@ static inline const char *world_name(struct world *w, uint8_t i)
 
 /* --- the view --- */
 
-static inline void world_position(char to[FSM_GTID_SIZE], uint64_t seq)
+static inline void world_position_of(char to[FSM_GTID_SIZE], uint64_t seq, uint8_t author)
 {
     if (seq == 0) to[0] = '\0';
-    else snprintf(to, FSM_GTID_SIZE, "0-1-%llu", (unsigned long long)seq);
+    else snprintf(to, FSM_GTID_SIZE, "0-%u-%llu", author != 0 ? author : 1u, (unsigned long long)seq);
+}
+
+static inline void world_position(char to[FSM_GTID_SIZE], uint64_t seq)
+{
+    world_position_of(to, seq, 0);
 }
 
 static inline bool world_is_up(const struct world_server *s)
@@ -139,7 +145,7 @@ static inline void world_channel(struct world *w, const struct world_server *s, 
     ch->gtid = true;
     ch->heartbeat_period_ms = s->heartbeat_ms;
     ch->idle_ms = w->now - s->heard_at;
-    world_position(ch->received, s->received);
+    world_position_of(ch->received, s->received, s->came_from);
 }
 
 /* A replica tells what it has replicated; a server that was promoted keeps its old channel for a while. */
@@ -177,8 +183,8 @@ static inline void world_facts(struct world *w, uint8_t i, struct view_facts *f)
     f->token = s->token;
     f->started_s = s->started;
     f->read_only = s->read_only;
-    world_position(f->executed, world_executed(s));
-    world_position(f->binlog, s->executed);
+    world_position_of(f->executed, world_executed(s), s->came_from);
+    world_position_of(f->binlog, s->executed, s->wrote_by);
     f->source_enabled = s->source_enabled;
     f->source_on = s->source_enabled && !s->source_off;
     f->no_tx = s->no_tx;
@@ -256,6 +262,11 @@ static inline void world_replicate(struct world *w)
         bool receives = source != NULL && s->receiving && world_is_up(source);
         if (receives && source->executed > s->received) s->received = source->executed;
         if (!s->applier || s->slow_applier) continue;
+        if (s->wrote_by != 0 && s->received > s->applied) {
+            s->applier = false; /* What it is to execute is out of order behind what was written here. */
+            s->sql_errno = 1950;
+            continue;
+        }
         if (s->received > s->executed) s->executed = s->received;
         if (s->received > s->applied) s->applied = s->received;
     }
@@ -282,6 +293,17 @@ static inline uint64_t world_target(const char *text)
 {
     const char *dash = strrchr(text, '-');
     return dash ? strtoull(dash + 1, NULL, 10) : 0;
+}
+
+/* Not exactly the target is executed: as script_is_past(). */
+static inline const char *world_past(struct world *w, uint8_t i, const struct verb *v)
+{
+    struct world_server *s = &w->servers[i];
+    char executed[FSM_GTID_SIZE];
+    world_position_of(executed, world_executed(s), s->came_from);
+    if (s->came_from == 0 || text_equal(executed, v->target)) return NULL;
+    w->verbs[i].outcome.past = true;
+    return "!it executed something else than the target";
 }
 
 static inline const char *world_open(struct world *w, uint8_t i, const struct verb *v)
@@ -313,11 +335,13 @@ static inline const char *world_act(struct world *w, uint8_t i, const struct ver
         if (!world_is_up(source)) return "!source cannot be reached";
         if (s->executed > s->applied) return "!transactions of its own";
         if (source->executed < world_target(v->target)) return "the source executes";
-        s->applied = s->received = s->executed = world_target(v->target);
-        return NULL;
+        s->applied = s->received = s->executed = source->wrote_by ? source->executed : world_target(v->target);
+        s->came_from = s->wrote_by = source->wrote_by;
+        return world_past(w, i, v);
     }
     case VERB_PROMOTE:
         if (!s->read_only) return "!it is open already";
+        if (world_past(w, i, v) != NULL) return world_past(w, i, v);
         if (s->executed < world_target(v->target) || s->executed < s->received) return "!not all is executed";
         s->receiving = false;
         s->source_enabled = true;
@@ -352,8 +376,8 @@ static inline void world_end(struct world *w, struct world_verb *wv, enum verb_s
     wv->ended = w->now;
     wv->outcome.state = state;
     uint64_t executed = wv->verb.kind == VERB_REIGN_ROW ? s->executed : world_executed(s);
-    world_position(wv->outcome.received, s->received > executed ? s->received : executed);
-    world_position(wv->outcome.executed, executed);
+    world_position_of(wv->outcome.received, s->received > executed ? s->received : executed, s->came_from);
+    world_position_of(wv->outcome.executed, executed, s->came_from);
     wv->outcome.started_s = s->started;
     wv->outcome.no_tx = s->no_tx;
     (void)TEXT_COPY(wv->outcome.identity, s->identity);

@@ -93,6 +93,7 @@ static bool do_server(struct world_server *s, char **word)
     else if (text_equal(verb, "start")) world_restart(s);
     else if (text_equal(verb, "lag")) s->received = s->applied = s->executed = s->executed - n, s->receiving = false;
     else if (text_equal(verb, "commit")) s->executed += n;
+    else if (text_equal(verb, "errant")) s->executed += n, s->wrote_by = (uint8_t)(s - w->servers + 1);
     else if (text_equal(verb, "ahead")) s->received = s->applied = s->executed = s->executed + n;
     else if (text_equal(verb, "unapplied")) s->slow_applier = true, s->executed -= n, s->applied -= n;
     else if (text_equal(verb, "semisync-off")) s->source_enabled = false;

@@ -352,6 +352,30 @@ static void test_catch_up(void **state)
     assert_string_equal(rig_channel(DB2, "Slave_IO_Running"), "No");
 }
 
+/* A4: somebody has written on the only server that holds what was acknowledged, under the same number. */
+static void test_catch_up_from_who_wrote_himself(void **state)
+{
+    (void)state;
+    rig_sql(DB1, "SET GLOBAL rpl_semi_sync_master_enabled=0");
+    rig_sql(DB2, "STOP SLAVE IO_THREAD");
+    insert_rows(DB3, 1);
+    insert_rows(DB1, 1);
+    for (unsigned i = 0; i < 1000 && !text_equal(rig_channel(DB3, "Last_SQL_Errno"), "1950"); i++) run_us(5 * SIM_MS);
+    rig_kill(DB1);
+    struct verb v = rig_verb(VERB_REVOKE, DB3, RIG_TOKEN);
+    struct verb_outcome holder = rig_do(DB3, &v);
+    v = rig_verb(VERB_REVOKE, DB2, RIG_TOKEN);
+    rig_do(DB2, &v);
+    v = rig_verb(VERB_CATCH_UP, DB2, RIG_TOKEN);
+    rig_source(&v, DB3);
+    TEXT_COPY(v.target, holder.received);
+    rig_refuse(DB2, &v, "not the target");
+    assert_string_equal(rig_channel(DB2, "Slave_IO_Running"), "No");
+    v = rig_verb(VERB_PROMOTE, DB2, RIG_TOKEN);
+    TEXT_COPY(v.target, holder.received);
+    rig_refuse(DB2, &v, "not the target");
+}
+
 static void test_follow(void **state)
 {
     (void)state;
@@ -634,6 +658,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(test_restarted_acker_proves_nothing, rig_start_enrolled, rig_stop),
         cmocka_unit_test_setup_teardown(test_open_counts_ackers, rig_start_enrolled, rig_stop),
         cmocka_unit_test_setup_teardown(test_catch_up, rig_start_enrolled, rig_stop),
+        cmocka_unit_test_setup_teardown(test_catch_up_from_who_wrote_himself, rig_start_enrolled, rig_stop),
         cmocka_unit_test_setup_teardown(test_follow, rig_start_enrolled, rig_stop),
         cmocka_unit_test_setup_teardown(test_close, rig_start_enrolled, rig_stop),
         cmocka_unit_test_setup_teardown(test_reign_row_waits, rig_start_enrolled, rig_stop),

@@ -290,6 +290,43 @@ static void test_own_reign_row_counts_as_executed(void **state)
     refused(&v, "was not received");
 }
 
+/* One number a domain: a transaction of another origin has the number of the acknowledged one, or a greater one. */
+static void test_only_the_very_target_is_executed(void **state)
+{
+    (void)state;
+    static const enum verb_kind kinds[] = {VERB_APPLY, VERB_CATCH_UP, VERB_PROMOTE};
+    static const char *const pasts[] = {"0-3-101", "0-3-102", "0-1-102", "0-1-101,5-1-8"};
+    for (size_t i = 0; i < ARRAY_LEN(kinds) * ARRAY_LEN(pasts); i++) {
+        struct verb v = a_verb(kinds[i / ARRAY_LEN(pasts)]);
+        TEXT_COPY(v.target, "0-1-101,5-1-7");
+        as_revoked();
+        model.s.executed_replica = model.s.executed_any = pasts[i % ARRAY_LEN(pasts)];
+        model.s.binlog = model.s.channels[0].received = model.s.executed_replica;
+        refused(&v, "not the target 0-1-101,5-1-7");
+        assert_true(run.outcome.past);
+        model.s.executed_replica = model.s.executed_any = "0-1-101,5-1-7,6-4-9"; /* Of no domain of the target. */
+        model.s.binlog = model.s.channels[0].received = model.s.executed_replica;
+        done(&v);
+        assert_false(run.outcome.past);
+    }
+}
+
+/* What the source should not have sent is followed by no more of it. */
+static void test_catch_up_that_is_past_its_target_ends_receiving(void **state)
+{
+    (void)state;
+    struct verb v = a_verb(VERB_CATCH_UP);
+
+    TEXT_COPY(v.target, "0-1-101");
+    as_revoked();
+    model.s.channels[0].io = "Yes";
+    model.s.executed_replica = model.s.executed_any = model.s.channels[0].received = "0-3-101";
+    assert_int_equal(perform("", &v)->state, VERB_STATE_FAILED);
+    assert_true(run.outcome.past);
+    assert_string_equal(model.s.channels[0].io, "No");
+    (void)at("STOP SLAVE '' IO_THREAD");
+}
+
 /* --- PROMOTE, CLEAR --- */
 
 static void test_promote_never_touches_an_open_server(void **state)
@@ -562,6 +599,8 @@ int main(void)
         T(test_server_with_own_transactions_does_not_attach),
         T(test_flag_is_set_before_the_receiver_starts),
         T(test_own_reign_row_counts_as_executed),
+        T(test_only_the_very_target_is_executed),
+        T(test_catch_up_that_is_past_its_target_ends_receiving),
         T(test_promote_never_touches_an_open_server),
         T(test_promote_refuses_a_running_receiver),
         T(test_clear_keeps_what_is_not_executed),
