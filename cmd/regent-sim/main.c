@@ -24,7 +24,7 @@ static const char usage[] =
     "  --mutant NAME  with this rule broken (a build with MUTANTS=1); --mutants lists them\n"
     "  --hours H      seeds until the time is up\n"
     "  --clusters N   at most N clusters (default 4); 0: managers alone\n"
-    "  --plots        faults at moments chosen against a rule, too\n"
+    "  --no-plots     no faults at moments chosen against a rule (--plots: with them, as ever)\n"
     "  --quiet        no traces of failing seeds\n"
     "  --first        end at the first seed that fails\n"
     "\n"
@@ -91,6 +91,7 @@ static int take_option(struct run_options *o, char **argv, int *at)
     else if (text_equal(name, "--quiet")) o->is_quiet = true;
     else if (text_equal(name, "--first")) o->is_first = true;
     else if (text_equal(name, "--plots")) o->world.has_plots = true;
+    else if (text_equal(name, "--no-plots")) o->world.has_plots = false;
     else if (!value) return fail_usage("unknown option, or its value is missing:", name);
     else if (is_number_option(name) && !set_number(o, name, value)) return fail_usage("not a number for", name);
     else if (text_equal(name, "--only") && !read_only_list(o, value)) return fail_usage("not a list of faults:", value);
@@ -103,7 +104,7 @@ static int take_option(struct run_options *o, char **argv, int *at)
 
 int main(int argc, char **argv)
 {
-    struct run_options o = {.from = 1, .seeds = 1, .world = {.sites_max = CLUSTERS_MAX}};
+    struct run_options o = {.from = 1, .seeds = 1, .world = {.sites_max = CLUSTERS_MAX, .has_plots = true}};
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     o.jobs = cores > 0 && cores <= RUN_JOBS_MAX ? (unsigned)cores : 1;
     for (int i = 1; i < argc; i++) {
