@@ -211,9 +211,35 @@ static void add_unproven(const struct work *w, const struct fsm_reign *r, fsm_se
     }
 }
 
+/* Those of 'servers' that a manager read a moment ago. What was read before that a server may have outlived unseen, and
+ * acknowledge: "silent" asks followers that can be read, and this one cannot any more (S6). */
+static fsm_set read_lately(const struct work *w, fsm_set servers)
+{
+    fsm_set read = 0;
+    if (MUTANT(one_view)) return servers;
+    for (uint8_t i = 0; i < w->cluster->servers_n; i++) {
+        const struct view_observation *o = sight_best(w->cluster, w->in->view, i);
+        bool is_late = o == NULL || o->age_ms > (int64_t)w->cluster->timeout_ms / 4;
+        if (fsm_set_has(servers, i) && !is_late) read |= FSM_BIT(i);
+    }
+    return read;
+}
+
+bool choose_reads_ackers(const struct work *w)
+{
+    fsm_set read = read_lately(w, choose_reached(w));
+    for (uint8_t i = 0; i < w->cluster->reigns_n; i++) {
+        const struct fsm_reign *r = &w->cluster->reigns[i];
+        unsigned ackers = fsm_set_count(r->ackers);
+        if (r->unfenced || ackers == 0 || r->k > ackers) continue;
+        if (fsm_set_count(r->ackers & read) < ackers - r->k + 1) return false;
+    }
+    return true;
+}
+
 bool choose_is_provable(const struct work *w, uint8_t to, bool may_close, struct text *t)
 {
-    fsm_set reached = choose_reached(w);
+    fsm_set reached = may_close ? choose_reached(w) : read_lately(w, choose_reached(w));
     uint64_t started_s[FSM_SERVERS_MAX];
     for (uint8_t i = 0; i < FSM_SERVERS_MAX; i++) started_s[i] = facts_of(w, i)->started_s;
     for (uint8_t i = 0; i < w->cluster->reigns_n; i++) {

@@ -48,9 +48,13 @@ bool choose_is_errant(const struct work *w, const char *position);
 /* The ackers of all listed reigns (A8). */
 fsm_set choose_ackers(const struct fsm_cluster *cluster);
 
+/* True when enough ackers of every listed reign to end it (A3) are reached, and were read a moment ago: they are among
+ * the followers that a verdict on the master has asked. */
+bool choose_reads_ackers(const struct work *w);
+
 /* Tells whether the end of every listed reign could be proven with the servers that the leader reaches now, if 'to' is
- * promoted; 'may_close': closing the current master counts as a proof (F2). If not, says in 't' which server to bring
- * back. */
+ * promoted; 'may_close': closing the current master counts as a proof (F2); without it, only what its ackers said a
+ * moment ago. If not, says in 't' which server to bring back. */
 bool choose_is_provable(const struct work *w, uint8_t to, bool may_close, struct text *t);
 
 #endif

@@ -130,8 +130,9 @@ static enum diagnosis_row verdict(const struct work *w)
 static bool is_wanted(const struct work *w)
 {
     enum diagnosis_row row = verdict(w);
-    bool is_over = row == DIAGNOSIS_GONE || row == DIAGNOSIS_SILENT || row == DIAGNOSIS_RESTARTED;
-    return is_over || row == DIAGNOSIS_CLOSED || has_other_server(w) || choose_open(w) != FSM_SERVER_NONE;
+    if (row == DIAGNOSIS_RESTARTED || row == DIAGNOSIS_CLOSED || has_other_server(w)) return true;
+    if (choose_open(w) != FSM_SERVER_NONE) return true;
+    return (row == DIAGNOSIS_GONE || row == DIAGNOSIS_SILENT) && choose_reads_ackers(w);
 }
 
 static void end_unneeded(struct work *w)
@@ -151,8 +152,9 @@ static void end_undecided(struct work *w)
 {
     enum diagnosis_row row = verdict(w);
     struct text reason = work_fail(w);
-    text_addf(&reason, "nothing says any more that %s is lost, nor that it works (%s); nothing was changed; a failover "
-                       "begins anew when it is certain", work_name(w, w->cluster->master), diagnosis_name(row));
+    text_addf(&reason, "what was seen of %s as the failover began is not seen any more (%s), nor does it surely work; "
+                       "nothing was changed; it begins anew when all is certain", work_name(w, w->cluster->master),
+              diagnosis_name(row));
 }
 
 bool failover_reconsider(struct work *w)

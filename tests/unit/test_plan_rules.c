@@ -125,6 +125,24 @@ static void test_f2_needs_the_close(void **state)
     assert_int_equal(running()->fence, FENCE_F2_CLOSED);
 }
 
+/* S6: the acker was cut off from the managers a moment ago, and may hear the master that they do not. The leader's last
+ * look at it still counts as reached. */
+static void test_a_hidden_acker_is_no_proof(void **state)
+{
+    (void)state;
+    down(DB1, true);
+    w->now += 1010;
+    world_look(w);
+    for (uint8_t m = 0; m < WORLD_MANAGERS; m++) seen(m, DB2)->age_ms = 300;
+    seen(1, DB2)->outcome = VIEW_TIMED_OUT;
+    seen(1, DB2)->age_ms = 5;
+    assert_int_equal(step_once()->diagnosis.row, DIAGNOSIS_SILENT);
+    assert_false(w->update->propose);
+    assert_non_null(strstr(w->update->why, "bring back db2"));
+    seen(0, DB2)->age_ms = 3;
+    assert_true(step_once()->propose);
+}
+
 /* That a master accounts for what it acknowledged is asked again when the plan rests on it. */
 static void test_only_a_durable_master_is_a_fence(void **state)
 {
@@ -568,7 +586,8 @@ static void test_restored_by_young_readings_only(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(test_a_server_has_one_cluster), T(test_f2_needs_the_close), T(test_only_a_durable_master_is_a_fence),
+        T(test_a_server_has_one_cluster), T(test_f2_needs_the_close), T(test_a_hidden_acker_is_no_proof),
+        T(test_only_a_durable_master_is_a_fence),
         T(test_only_a_durable_master_proves),
         T(test_only_the_current_master_proves),
         T(test_hopeless_ackers_end),
