@@ -23,6 +23,7 @@ static const struct {
     {SSL_R_HTTP_REQUEST, false, "it does not speak TLS (it sent an HTTP request)"},
     {SSL_R_HTTPS_PROXY_REQUEST, false, "it does not speak TLS (it sent an HTTP request)"},
     {SSL_R_PACKET_LENGTH_TOO_LONG, false, "it does not speak TLS (a length beyond the bound)"},
+    {SSL_R_DATA_LENGTH_TOO_LONG, false, "it does not speak TLS (a length beyond the bound)"}, /* OpenSSL 3.5. */
     {SSL_R_BAD_RECORD_TYPE, false, "it does not speak TLS (plaintext, or another program's port)"},
     {SSL_R_UNEXPECTED_EOF_WHILE_READING, false, "it ended the connection in the middle"},
     {SSL_R_EXCESSIVE_MESSAGE_SIZE, false, "it sent a handshake beyond the bound"},
