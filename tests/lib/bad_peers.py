@@ -145,11 +145,22 @@ class BadPeers:
             "4 GB of a manager": (self._huge_peer_frame, "longer than allowed"),
             "another group": (self._other_group, "belongs to another group"),
             "another wanted id": (self._other_wanted, "wants member 77"),
+            "a long handshake": (lambda s: self._greet(s, b"x" * 4096), "its handshake is longer than allowed"),
+            "a handshake and more": (lambda s: self._greet(s, raft_handshake(2, 1, 1) + b"x"),
+                                     "it sends before its handshake was answered"),
+            "no address": (lambda s: self._greet(s, raft_handshake(2, 1, 1, b"")), "the address in its handshake"),
+            "a huge address": (lambda s: self._greet(s, _HANDSHAKE.pack(2, 1, 1, 0xFFFF)),
+                               "the address in its handshake"),
         }
 
     def _other_id(self, plain):
         tls = shake(plain, self.other_id, pki.RAFT)
         tls.sendall(raft_handshake(2, 1, 1))
+        return tls
+
+    def _greet(self, plain, words):
+        tls = shake(plain, self.member, pki.RAFT)
+        tls.sendall(words)
         return tls
 
     def _other_group(self, plain):

@@ -155,6 +155,23 @@ static void test_marked(void **state)
     expect_backup(f, backup);
 }
 
+/* It has not got the group's log: alone it would decide over an empty state. */
+static void test_who_never_joined_is_no_survivor(void **state)
+{
+    struct fixture *f = *state;
+    struct member *m = &f->members[0];
+    struct storage_identity who, after;
+    struct err e = {0};
+    char backup[STORAGE_PATH_MAX];
+    assert_int_equal(storage_read(m->dir, &who, &e), 0);
+    who.joining = true;
+    assert_int_equal(storage_save(m->dir, &who, &e), 0);
+    assert_int_equal(raft_node_recover(m->dir, NEW_GROUP, backup, &e), -ENOENT);
+    assert_non_null(strstr(e.text, "never got the group's log"));
+    assert_int_equal(storage_read(m->dir, &after, &e), 0);
+    assert_true(after.group_id == who.group_id && !after.recovering);
+}
+
 int main(void)
 {
     log_init(LOG_LEVEL_ERR, false, "test");
@@ -164,6 +181,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_half_a_copy_is_no_part_of_the_next, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_copy_without_a_recovery, setup, teardown),
         cmocka_unit_test_setup_teardown(test_marked, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_who_never_joined_is_no_survivor, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

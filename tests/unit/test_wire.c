@@ -245,12 +245,17 @@ static void configurations_are_well_formed(void **state)
         if (bytes[i].value == 1) memset(m.bytes + CONF_AT + bytes[i].at, 1, CONF_SIZE - bytes[i].at);
         expect_refused(&m);
     }
+    /* An address that ends with the configuration: there is no role behind it. */
+    make_snapshot(&m);
+    memset(m.bytes + CONF_AT + 9 + SERVER_SIZE + 8, 'b', CONF_SIZE - 9 - SERVER_SIZE - 9);
+    m.bytes[CONF_AT + CONF_SIZE - 1] = 0;
+    expect_refused(&m);
 }
 
 static void snapshots_are_bounded(void **state)
 {
     static const uint64_t lengths[] = {0, WIRE_SNAPSHOT_MAX + 1, UINT64_MAX};
-    static const uint64_t confs[] = {0, CONF_SIZE - 8, CONF_SIZE + 8, UINT64_MAX, UINT64_MAX - 55};
+    static const uint64_t confs[] = {0, CONF_SIZE - 8, CONF_SIZE - 1, CONF_SIZE + 8, UINT64_MAX, UINT64_MAX - 55};
     struct message m;
     (void)state;
     for (unsigned i = 0; i < sizeof lengths / sizeof *lengths; i++) {
