@@ -108,6 +108,31 @@ static void test_what_keeps_a_backup_from_being_enrolled(void **state)
     }
 }
 
+/* A6, A7: commits wait for the backup, and for nobody else. */
+static void test_what_keeps_commits_from_waiting(void **state)
+{
+    (void)state;
+    static const char *const says[] = {"semi-sync is off", "fallen back to asynchronous", "not AFTER_SYNC",
+                                       "does not wait when no replica", "time-out is too short",
+                                       "no replica is attached", "more than one replica is attached", "not durable",
+                                       "another server may acknowledge"};
+
+    for (unsigned i = 0; i < ARRAY_LEN(says); i++) {
+        world_look(w);
+        if (i == 0) facts(DB1)->source_enabled = false;
+        if (i == 1) facts(DB1)->source_on = false;
+        if (i == 2) facts(DB1)->after_sync = false;
+        if (i == 3) facts(DB1)->wait_no_replica = false;
+        if (i == 4) facts(DB1)->source_timeout_ms = 10000;
+        if (i == 5) facts(DB1)->source_clients = 0;
+        if (i == 6) facts(DB1)->source_clients = 2;
+        if (i == 7) facts(DB1)->durable = false;
+        if (i == 8) facts(DB3)->replica_enabled = true;
+        if (step_once()->propose) fail_msg("enrolled in spite of: %s", says[i]);
+        if (strstr(w->update->why, says[i]) == NULL) fail_msg("\"%s\" does not say: %s", w->update->why, says[i]);
+    }
+}
+
 static void test_what_keeps_a_master_from_being_enrolled(void **state)
 {
     (void)state;
@@ -226,9 +251,11 @@ static void test_a_proof_needs_all_of_it(void **state)
     struct work x = work_of(&in, outcomes);
     struct proof proof;
 
-    for (unsigned i = 0; i < 5; i++) {
+    for (unsigned i = 0; i < 7; i++) {
         world_look(w);
         for (uint8_t m = 0; m < WORLD_MANAGERS; m++) {
+            if (i == 5) (void)TEXT_COPY(w->view->managers[m].servers[DB1].facts.identity, "another");
+            if (i == 6) (void)TEXT_COPY(w->view->managers[m].servers[DB2].facts.identity, "another");
             w->view->managers[m].servers[DB1].age_ms = m == 0 ? 2 : 40;
             w->view->managers[m].servers[DB2].age_ms = 5;
             if (i == 1) w->view->managers[m].servers[DB2].facts.replica_enabled = false; /* Off at its next start. */
@@ -322,6 +349,71 @@ static void test_ackers_that_contradict_end_the_plan(void **state)
     assert_non_null(strstr(u->command.u.plan_end.reason, "contradicts"));
 }
 
+/* --- what counts as seen --- */
+
+static void test_old_or_empty_observations_tell_nothing(void **state)
+{
+    (void)state;
+    const struct fsm_cluster *c = world_cluster(w);
+    struct view_observation o = {.outcome = VIEW_OK, .facts = {.set = true}};
+
+    assert_true(sight_ok(c, &o));
+    o.age_ms = sight_fresh_ms(c);
+    assert_true(sight_ok(c, &o));
+    o.age_ms++;
+    assert_false(sight_ok(c, &o));
+    o.age_ms = -1; /* Never. */
+    assert_false(sight_ok(c, &o));
+    o.age_ms = 0;
+    o.facts.set = false;
+    assert_false(sight_ok(c, &o));
+    o.facts.set = true;
+    o.outcome = VIEW_NONE; /* Not tried: neither life nor death. */
+    assert_false(sight_ok(c, &o) || sight_fails(c, &o));
+    o.outcome = VIEW_REFUSED;
+    assert_true(sight_fails(c, &o) && !sight_ok(c, &o));
+    o.age_ms = sight_fresh_ms(c) + 1;
+    assert_false(sight_fails(c, &o));
+    o.age_ms = -1;
+    assert_false(sight_fails(c, &o));
+    o.age_ms = 0;
+    o.outcome = VIEW_TOO_MANY; /* An alarm, not death. */
+    assert_false(sight_ok(c, &o) || sight_fails(c, &o));
+}
+
+static void test_a_failure_counts_while_it_is_young_and_heard_of(void **state)
+{
+    (void)state;
+    const struct fsm_cluster *c = world_cluster(w);
+    struct view_observation *o = &w->view->managers[2].servers[DB2];
+
+    assert_false(sight_failed_within(c, w->view, DB2, 250));
+    *o = (struct view_observation){.outcome = VIEW_REFUSED, .age_ms = 250};
+    assert_true(sight_failed_within(c, w->view, DB2, 250));
+    o->age_ms = 251;
+    assert_false(sight_failed_within(c, w->view, DB2, 250));
+    o->age_ms = 0;
+    w->view->managers[2].heard = false;
+    assert_false(sight_failed_within(c, w->view, DB2, 250));
+    w->view->managers[2].heard = true;
+}
+
+/* Another server at the address of one that was enrolled is not reached, whatever it answers. */
+static void test_only_the_enrolled_are_reached(void **state)
+{
+    (void)state;
+    struct verb_outcome outcomes[FSM_SERVERS_MAX];
+    struct plan_input in;
+    struct work x = work_of(&in, outcomes);
+
+    assert_true(fsm_set_has(choose_reached(&x), DB2));
+    (void)TEXT_COPY(facts(DB2)->identity, "another");
+    assert_false(fsm_set_has(choose_reached(&x), DB2));
+    world_look(w);
+    w->view->managers[w->view->self].servers[DB2].outcome = VIEW_TIMED_OUT;
+    assert_false(fsm_set_has(choose_reached(&x), DB2));
+}
+
 /* --- addresses --- */
 
 static void test_addresses(void **state)
@@ -348,6 +440,7 @@ int main(void)
 #define T(setup, name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         T(declared, test_what_keeps_a_backup_from_being_enrolled),
+        T(declared, test_what_keeps_commits_from_waiting),
         T(declared, test_what_keeps_a_master_from_being_enrolled),
         T(enrolled, test_what_keeps_a_server_from_being_promoted),
         T(enrolled, test_what_keeps_a_server_from_acknowledging),
@@ -356,6 +449,9 @@ int main(void)
         T(enrolled, test_a_follower_with_its_own_is_left_behind),
         T(enrolled, test_the_union_is_fetched_from_who_has_it),
         T(enrolled, test_ackers_that_contradict_end_the_plan),
+        T(enrolled, test_old_or_empty_observations_tell_nothing),
+        T(enrolled, test_a_failure_counts_while_it_is_young_and_heard_of),
+        T(enrolled, test_only_the_enrolled_are_reached),
         cmocka_unit_test(test_addresses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
