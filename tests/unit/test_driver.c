@@ -324,6 +324,33 @@ static void a_step_is_timed_from_the_beginning_of_the_lead(void **state)
     assert_int_equal(fake_sent(f, 1, PORT_CONTROL), 1);
 }
 
+/* Patience is of one step of one plan, and it ends: a time that began anew in every round would never be up. */
+static void a_step_grows_old_and_the_next_one_begins_anew(void **state)
+{
+    static struct plan_input input;
+    struct fsm_plan *plan;
+    (void)state;
+    verbs_follow_the_committed_intent_only(NULL);
+    plan = &f->state->plans[0];
+    assert_int_equal(plan->token, f->state->clusters[0].plan);
+    f->established = false; /* Asked about by somebody who does not act: nothing else moves. */
+    driver_run(d);
+    for (int i = 0; i < 8; i++) {
+        fake_pass(f, 250);
+        assert_true(driver_input(d, 0, &input));
+    }
+    assert_in_range(input.step_ms, 2000, 2100);
+    plan->step = STEP_APPLY;
+    assert_true(driver_input(d, 0, &input));
+    assert_int_equal(input.step_ms, 0);
+    fake_pass(f, 250);
+    assert_true(driver_input(d, 0, &input));
+    assert_int_equal(input.step_ms, 250);
+    f->state->clusters[0].plan = plan->token = plan->token + 7; /* Another plan, at the same step. */
+    assert_true(driver_input(d, 0, &input));
+    assert_int_equal(input.step_ms, 0);
+}
+
 static void a_verdict_without_a_plan_is_told_once(void **state)
 {
     (void)state;
@@ -355,6 +382,7 @@ int main(void)
         T(a_deposed_leader_stops),
         T(another_term_begins_from_the_replicated_state),
         T(a_step_is_timed_from_the_beginning_of_the_lead),
+        T(a_step_grows_old_and_the_next_one_begins_anew),
         T(a_verdict_without_a_plan_is_told_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -140,6 +140,21 @@ static void unreadable_credentials_are_neither_life_nor_death(void **state)
     assert_false(view_outcome_is_alive(mine(0)->outcome));
 }
 
+/* We ended it ourselves, or it still runs: the server said nothing. */
+static void what_did_not_end_tells_nothing(void **state)
+{
+    (void)state;
+    observe_run(o);
+    observe_hangup(o, 0, 0);
+    assert_int_equal(mine(0)->outcome, VIEW_NONE);
+    assert_true(fake_fail(f, 0, PORT_PROBE, (struct db_result){.status = DB_CANCELED, .session_lost = true}));
+    assert_int_equal(mine(0)->outcome, VIEW_NONE);
+    assert_int_equal(mine(0)->failing_ms, 0);
+    observe_hangup(o, 0, 9); /* No such server, no such cluster. */
+    observe_hangup(o, 5, 0);
+    assert_int_equal(changes_n, 0);
+}
+
 static struct proto_observation *told_by(uint64_t manager)
 {
     static struct proto_observation t;
@@ -239,6 +254,7 @@ int main(void)
         T(an_answer_between_refusals_begins_the_count_anew),
         T(suspicion_probes_all_fast_and_not_for_ever),
         T(unreadable_credentials_are_neither_life_nor_death),
+        T(what_did_not_end_tells_nothing),
         T(reports_of_others_grow_old_as_a_whole),
         T(reports_that_do_not_fit_are_ignored),
         T(changes_are_pushed_at_once_and_the_rest_once_a_period),
