@@ -245,10 +245,51 @@ static void configurations_are_well_formed(void **state)
         if (bytes[i].value == 1) memset(m.bytes + CONF_AT + bytes[i].at, 1, CONF_SIZE - bytes[i].at);
         expect_refused(&m);
     }
-    /* An address that ends with the configuration: there is no role behind it. */
-    make_snapshot(&m);
-    memset(m.bytes + CONF_AT + 9 + SERVER_SIZE + 8, 'b', CONF_SIZE - 9 - SERVER_SIZE - 9);
-    m.bytes[CONF_AT + CONF_SIZE - 1] = 0;
+}
+
+/* A snapshot whose configuration takes 'conf' bytes: 'n' servers with addresses of 'length' bytes, then zeros. */
+static void make_servers(struct message *m, size_t conf, unsigned n, size_t length)
+{
+    begin(m, RAFT_INSTALL_SNAPSHOT, 0, 56 + conf);
+    for (unsigned i = 0; i < 4; i++) put(m, 5, 8);
+    put(m, conf, 8);
+    put(m, 1, 1);
+    put(m, n, 8);
+    for (unsigned i = 0; i < n; i++) {
+        put(m, i + 1, 8);
+        for (size_t k = 0; k < length; k++) put(m, k == 0 ? '0' + i : 'x', 1);
+        put(m, 0, 1);
+        if (m->size < CONF_AT + conf) put(m, RAFT_VOTER, 1);
+    }
+    while (m->size < CONF_AT + conf) put(m, 0, 1);
+    put(m, 1, 8); /* Its low byte would be a role. */
+    put(m, 0, 8);
+    put(m, 0x55, 1);
+}
+
+static void configurations_are_bounded(void **state)
+{
+    struct message m;
+    (void)state;
+    make_servers(&m, 9 + 14 * 64 + 7, WIRE_SERVERS_MAX, 4);
+    assert_int_equal(feed(&m, m.size), 0);
+    make_servers(&m, 9 + 14 * 65 + 1, WIRE_SERVERS_MAX + 1, 4);
+    expect_refused(&m);
+    make_servers(&m, 9 + 8 + WIRE_ADDRESS_SIZE + 1 + 6, 1, WIRE_ADDRESS_SIZE - 1);
+    assert_int_equal(feed(&m, m.size), 0);
+    make_servers(&m, 9 + 8 + WIRE_ADDRESS_SIZE + 2 + 5, 1, WIRE_ADDRESS_SIZE);
+    expect_refused(&m);
+    make_servers(&m, 24, 1, 0); /* No address. */
+    expect_refused(&m);
+    make_servers(&m, 24, 1, 5);
+    assert_int_equal(feed(&m, m.size), 0);
+    make_servers(&m, 24, 1, 6); /* It ends before the role: what follows is none. */
+    expect_refused(&m);
+    make_servers(&m, 25, 1, 5);
+    expect_refused(&m);
+    make_servers(&m, 24, 1, 5); /* Shorter than the header says that it is. */
+    set(&m, 8, 56 + 24 + 8, 8);
+    put(&m, 0, 8);
     expect_refused(&m);
 }
 
@@ -279,7 +320,7 @@ int main(void)
         cmocka_unit_test(good_messages_pass_at_every_cut), cmocka_unit_test(messages_follow_each_other),
         cmocka_unit_test(a_preamble_is_checked),           cmocka_unit_test(votes_are_for_oneself),
         cmocka_unit_test(entries_are_counted_and_bounded), cmocka_unit_test(configurations_are_well_formed),
-        cmocka_unit_test(snapshots_are_bounded),
+        cmocka_unit_test(configurations_are_bounded),      cmocka_unit_test(snapshots_are_bounded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
