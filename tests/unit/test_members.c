@@ -176,6 +176,41 @@ static void a_new_member_goes_all_the_way(void **state)
     expect_record(g, MEMBER_ACT_IS, 4, MEMBER_VOTER);
 }
 
+/* Before that it would only weaken the group: a vote that is asked for and not given. */
+static void who_does_not_answer_or_lags_is_not_promoted(void **state)
+{
+    static const struct { int64_t contact_ms; uint64_t match; bool promotes; } cases[] = {
+        {100, 5000, true}, {-1, 5000, false}, {LIVE_MS + 1, 5000, false}, {100, 0, false},
+        {100, 5000 - MEMBERS_LAG_MAX, false}, {100, 5001 - MEMBERS_LAG_MAX, true}};
+    struct group *g = *state;
+    voters(g, 3, 0);
+    add(g, RAFT_NODE_STANDBY, 100);
+    g->state.members[3].want = MEMBER_VOTER;
+    for (unsigned i = 0; i < ARRAY_LEN(cases); i++) {
+        g->peers[3].contact_ms = cases[i].contact_ms;
+        g->peers[3].match_index = cases[i].match;
+        next(g);
+        if (cases[i].promotes) assert_int_equal(g->todo.change, RAFT_NODE_TO_VOTER);
+        else assert_true(g->todo.step == MEMBERS_NOTHING && g->todo.waiting);
+    }
+    g->status.last_index = 5; /* All of a young group's log is within the lag: who has nothing still has nothing. */
+    g->peers[3].contact_ms = 100;
+    g->peers[3].match_index = 0;
+    next(g);
+    assert_true(g->todo.step == MEMBERS_NOTHING && g->todo.waiting);
+}
+
+/* It takes no vote with it, so nobody has to answer for it. */
+static void a_standby_may_always_leave(void **state)
+{
+    struct group *g = *state;
+    voters(g, 1, 2);
+    add(g, RAFT_NODE_STANDBY, 100);
+    assert_true(may_leave(g, 4));
+    assert_true(may_leave(g, 77)); /* In no configuration any more. */
+    assert_false(may_leave(g, 1));
+}
+
 static void a_member_leaves(void **state)
 {
     struct group *g = *state;
@@ -234,6 +269,8 @@ int main(void)
         MEMBERS_TEST(a_settled_group_needs_nothing),
         MEMBERS_TEST(the_first_leader_records_the_members),
         MEMBERS_TEST(a_new_member_goes_all_the_way),
+        MEMBERS_TEST(who_does_not_answer_or_lags_is_not_promoted),
+        MEMBERS_TEST(a_standby_may_always_leave),
         MEMBERS_TEST(a_member_leaves),
         MEMBERS_TEST(a_leader_hands_over_before_it_leaves),
         MEMBERS_TEST(who_was_lost_with_the_configuration_is_let_go),
