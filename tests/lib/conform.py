@@ -244,7 +244,7 @@ class Stand:
 
     def _options(self, to):
         return (f"MASTER_HOST='127.0.0.1', MASTER_PORT={self.servers[to].port}, MASTER_USER='repl',"
-                " MASTER_PASSWORD='repl', MASTER_USE_GTID=slave_pos, MASTER_HEARTBEAT_PERIOD=0.25,"
+                " MASTER_PASSWORD='repl', MASTER_SSL=0, MASTER_USE_GTID=slave_pos, MASTER_HEARTBEAT_PERIOD=0.25,"
                 " MASTER_CONNECT_RETRY=1")
 
     # --- lines
