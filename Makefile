@@ -124,6 +124,7 @@ test-full: deps
 	@tests/run --build build/clang unit
 	@tests/run --build build/asan
 	@$(MAKE) --no-print-directory sim-compilers
+	@$(MAKE) --no-print-directory sim-marks
 	@$(TEST_ENV) REGENT_BUILD=$(abspath build) RUNS=3 ALARM_SECONDS=10 $(PYTHON) tests/bench/failover.py
 
 unit golden integ tidy: deps

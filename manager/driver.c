@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/base/mark.h"
+
 enum {
     DRIVER_ROUND_MS = 250,       /* A cluster is looked at no less often. */
     DRIVER_REFUSED_MS = 20,      /* Before a proposal that was refused is made again. */
@@ -83,7 +85,9 @@ static void proposed(void *arg, int status, const struct fsm_result *result)
     const struct ports *ports = dc->owner->ports;
     struct mono now = ports->clock.now(ports->ctx);
     bool is_refused = status != 0 && status != -EIO; /* As on a full disk: asked at once, it is refused at once. */
-    (void)result; /* Known or not: the state is read again, and the planner decides anew. */
+    /* Known or not: the state is read again, and the planner decides anew. */
+    if (status != 0) MARK(driver_proposal_lost);
+    else if (result->code != FSM_OK) MARK(driver_command_refused);
     dc->proposing = false;
     if (is_refused) dc->due_at = mono_add_ms(now, DRIVER_REFUSED_MS);
     else dc->owner->poked[dc->cluster] = true;
@@ -95,7 +99,9 @@ static void propose(struct driver *d, struct driver_cluster *dc, struct fsm_comm
     command->id = driver_request_id(d);
     command->time = d->ports->clock.wall(d->ports->ctx);
     dc->proposing = d->ports->consensus.propose(d->ports->ctx, command, proposed, dc) == 0;
-    if (!dc->proposing) dc->due_at = mono_add_ms(d->ports->clock.now(d->ports->ctx), DRIVER_REFUSED_MS);
+    if (dc->proposing) return;
+    MARK(driver_proposal_refused);
+    dc->due_at = mono_add_ms(d->ports->clock.now(d->ports->ctx), DRIVER_REFUSED_MS);
 }
 
 /* Tells a verdict that calls for no plan, so that `events` shows why nothing was done. */
@@ -211,8 +217,13 @@ static bool time_is_sane(struct driver *d, struct mono now)
     d->ran_at = now;
     d->ran_wall = wall;
     if (first) return true;
-    return since_us <= DRIVER_LAG_MAX_MS * 1000 && drift_us <= DRIVER_LAG_MAX_MS * 1000 &&
-           drift_us >= -DRIVER_LAG_MAX_MS * 1000;
+    if (since_us > DRIVER_LAG_MAX_MS * 1000) {
+        MARK(driver_lagged);
+        return false;
+    }
+    if (drift_us <= DRIVER_LAG_MAX_MS * 1000 && drift_us >= -DRIVER_LAG_MAX_MS * 1000) return true;
+    MARK(driver_clock_jumped);
+    return false;
 }
 
 static void lose_leadership(struct driver *d)
@@ -221,11 +232,34 @@ static void lose_leadership(struct driver *d)
     for (uint8_t c = 0; c < FSM_CLUSTERS_MAX; c++) observe_suspect(d->observe, c, false);
 }
 
+static void mark_resumed(enum fsm_step step)
+{
+    switch (step) {
+    case STEP_PREPARE: MARK(resume_prepare); return;
+    case STEP_VERIFY: MARK(resume_verify); return;
+    case STEP_REVOKE: MARK(resume_revoke); return;
+    case STEP_APPLY: MARK(resume_apply); return;
+    case STEP_CATCH_UP: MARK(resume_catch_up); return;
+    case STEP_PROMOTE: MARK(resume_promote); return;
+    case STEP_ESTABLISH: MARK(resume_establish); return;
+    case STEP_OPEN: MARK(resume_open); return;
+    case STEP_REPOINT: MARK(resume_repoint); return;
+    case STEP_SHUT: MARK(resume_shut); return;
+    case STEP_DONE:
+    case fsm_step_none:
+    case fsm_step_count: return;
+    }
+}
+
 /* Steps are timed from here: one that was seen before, by driver_input(), was not driven by this manager. */
 static void take_leadership(struct driver *d)
 {
-    for (uint8_t c = 0; c < FSM_CLUSTERS_MAX; c++)
+    const struct fsm_state *state = d->ports->consensus.state(d->ports->ctx);
+    for (uint8_t c = 0; c < FSM_CLUSTERS_MAX; c++) {
+        const struct fsm_plan *plan = fsm_plan_find(state, state->clusters[c].plan);
+        if (plan) mark_resumed(plan->step);
         if (d->clusters[c]) d->clusters[c]->token = 0;
+    }
     driver_poke_all(d);
 }
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/base/mark.h"
 #include "mysql/verb.h"
 
 enum { EXECUTE_PAUSE_MIN_MS = 20, EXECUTE_PAUSE_MAX_MS = 500 };
@@ -221,8 +222,12 @@ void execute_verb(struct execute *execute, const struct verb *verb)
     struct seat *s = &seats_of(execute, verb->cluster)->seats[verb->server];
     bool same = verb_is_same(&s->last, verb);
     if (s->run && same) return;
-    if (s->run) seat_cancel(s);
+    if (s->run) {
+        MARK(verb_superseded);
+        seat_cancel(s);
+    }
     if (s->cancelled) { /* The session still ends: asked again in a moment. */
+        MARK(verb_session_ends);
         execute->ports->clock.wake_at(execute->ports->ctx, mono_add_ms(now_of(execute), 5));
         return;
     }
@@ -236,6 +241,8 @@ void execute_verb(struct execute *execute, const struct verb *verb)
 static void seat_lost(struct seat *s, const struct db_result *result)
 {
     bool sent = s->sent_n > 1 || (result->status != DB_REFUSED && result->status != DB_UNREACHABLE);
+    if (sent) MARK(verb_unknown);
+    else MARK(verb_not_sent);
     if (s->session == PORT_CONTROL) s->lock_token = 0;
     seat_fail(s, sent ? VERB_STATE_UNKNOWN : VERB_STATE_FAILED, result->error);
 }
@@ -245,6 +252,7 @@ static void answered(void *arg, const struct db_result *result)
     struct seat *s = arg;
     s->waiting = false;
     if (!s->run) { /* Cancelled; execute_verb() begins no other run before this. */
+        MARK(verb_answer_dropped);
         s->cancelled = false;
         wake_now(s->owner);
         return;
@@ -263,6 +271,7 @@ static void seat_send(struct seat *s, struct mono now)
     int64_t left = left_ms(s, now);
     s->send = false;
     if (left <= 0) {
+        MARK(verb_deadline);
         seat_drop_session(s);
         seat_fail(s, s->sent_n ? VERB_STATE_UNKNOWN : VERB_STATE_FAILED, "the verb's deadline passed");
         return;
@@ -271,6 +280,7 @@ static void seat_send(struct seat *s, struct mono now)
     struct port_request request = {s->cluster, s->server, s->session, s->run->sql, (uint32_t)left, answered, s};
     int rc = p->servers.query(p->ctx, &request);
     if (rc == -EBUSY) { /* A dropped session still ends. */
+        MARK(verb_session_busy);
         s->send = true;
         s->wake_at = mono_add_ms(now, 5);
         return;
@@ -343,7 +353,9 @@ void execute_run(struct execute *execute)
 
 void execute_hangup(struct execute *execute, uint8_t cluster, uint8_t server)
 {
-    if (execute->clusters[cluster]) execute->clusters[cluster]->seats[server].lock_token = 0;
+    if (!execute->clusters[cluster]) return;
+    if (execute->clusters[cluster]->seats[server].lock_token != 0) MARK(verb_lock_lost);
+    execute->clusters[cluster]->seats[server].lock_token = 0;
 }
 
 static void seat_forget(struct seat *s)
@@ -351,6 +363,7 @@ static void seat_forget(struct seat *s)
     if (s->run) seat_cancel(s);
     if (s->lock_token != 0) {
         s->session = PORT_CONTROL;
+        MARK(verb_lock_given_back);
         seat_drop_session(s); /* Gives the user lock back at once. */
     }
     memset(s->outcome, 0, sizeof *s->outcome);

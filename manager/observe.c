@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/base/mark.h"
 #include "mysql/probe.h"
 
 struct observe *observe_new(const struct ports *ports, observe_changed_fn *changed, void *arg)
@@ -116,7 +117,10 @@ static void probe_answered(void *arg, const struct db_result *result)
     struct observe *o = s->owner;
     s->running = false;
     struct observe_cluster *cl = o->clusters[s->cluster];
-    if (result->status == DB_CANCELED) return;
+    if (result->status == DB_CANCELED) {
+        MARK(probe_dropped);
+        return;
+    }
     char error_base[VIEW_ERROR_SIZE] = "";
     struct text error = TEXT_ON(error_base);
     struct view_facts *facts = &o->scratch;
@@ -169,6 +173,7 @@ void observe_hangup(struct observe *observe, uint8_t cluster, uint8_t server)
     struct observe_server *s = &cl->servers[server];
     if (s->running) return; /* The running probe will tell. */
     s->started_at = now_of(observe);
+    MARK(probe_hangup);
     note_attempt(observe, s, VIEW_LOST, "the server closed the idle session", NULL);
     s->due_at = s->ended_at;
     observe->ports->clock.wake_at(observe->ports->ctx, s->due_at);
@@ -245,7 +250,10 @@ static void follow_declaration(struct observe *o, uint8_t c, const struct fsm_cl
         return;
     }
     /* Wait for the outstanding probes: they point into the old table, which nobody reads any more (observe_view()). */
-    if (cl && cl->version != declared->version && observe_is_running(cl)) return;
+    if (cl && cl->version != declared->version && observe_is_running(cl)) {
+        MARK(probe_of_old_declaration);
+        return;
+    }
     if (!cl || cl->version != declared->version) {
         cluster_forget(o, c);
         o->clusters[c] = observe_cluster_new(o, c, declared);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/base/mark.h"
 #include "lib/base/text.h"
 #include "lib/clock.h"
 #include "lib/log.h"
@@ -185,7 +186,10 @@ int sessions_query(struct sessions *sessions, const struct port_request *request
     if (!cl || sessions->stopping || !declared->used || request->server >= declared->servers_n) return -EBUSY;
     follow_declaration(cl, declared);
     struct link *l = &cl->links[request->server][request->session];
-    if (l->refused && mono_since_ms(clock_mono(), l->opened_at) >= SESSIONS_REREAD_MS) link_close(l);
+    if (l->refused && mono_since_ms(clock_mono(), l->opened_at) >= SESSIONS_REREAD_MS) {
+        MARK(session_reads_account_again);
+        link_close(l);
+    }
     if (!l->conn) {
         int rc = link_open(l, declared);
         if (rc != 0) return rc;

@@ -1,6 +1,7 @@
 /* Choices among the servers of a cluster: candidate, acker, proof. PURE. */
 #include "plan/choose.h"
 
+#include "lib/base/mark.h"
 #include "lib/base/mutant.h"
 #include "plan/position.h"
 #include "plan/sight.h"
@@ -50,9 +51,15 @@ const char *choose_problem(const struct work *w, uint8_t server)
     if (!sight_reached(w->cluster, w->in->view, server)) return "the leader cannot reach it";
     const struct view_facts *f = facts_of(w, server);
     if (!text_equal(f->identity, s->identity)) return "it is not the server that was enrolled (identity differs)";
-    if (!f->read_only && !choose_was_promoted(w, server)) return "it is writable";
+    if (!f->read_only && !choose_was_promoted(w, server)) {
+        MARK(choose_writable);
+        return "it is writable";
+    }
     const struct view_channel *ch = first_channel(f);
-    if (ch != NULL && ch->sql_errno != 0) return "its applier stopped on an error";
+    if (ch != NULL && ch->sql_errno != 0) {
+        MARK(choose_applier_stopped);
+        return "its applier stopped on an error";
+    }
     if (choose_is_errant(w, f->executed)) return "it has a transaction that is not its master's: rebuild it";
     return settings_problem(w, f);
 }
@@ -114,7 +121,12 @@ uint8_t choose_open(const struct work *w)
     for (uint8_t i = 0; i < w->cluster->reigns_n; i++) {
         const struct fsm_reign *r = &w->cluster->reigns[i];
         if (!r->opened || r->unfenced || !choose_was_promoted(w, r->master)) continue;
-        if (!is_over(choose_row(w, r->master, r->epoch))) return r->master;
+        if (is_over(choose_row(w, r->master, r->epoch))) {
+            MARK(choose_open_is_over);
+            continue;
+        }
+        MARK(choose_open_successor);
+        return r->master;
     }
     return FSM_SERVER_NONE;
 }
@@ -170,6 +182,7 @@ uint8_t choose_acker(const struct work *w, uint8_t to, fsm_set except)
             continue;
         }
         bool is_healthy = is_healthy_acker(w, i), best_is = is_healthy_acker(w, best);
+        if (is_healthy != best_is) MARK(choose_healthy_acker);
         if (is_healthy != best_is ? is_healthy : has_more(w, i, best)) best = i;
     }
     return best;
@@ -188,6 +201,7 @@ fsm_set choose_reached(const struct work *w)
 bool choose_master_proves(const struct work *w, const struct fsm_reign *reign)
 {
     if (reign->master != w->cluster->master || !sight_reached(w->cluster, w->in->view, reign->master)) return false;
+    MARK(choose_master_proves);
     return !reign->lossless || facts_of(w, reign->master)->durable;
 }
 
@@ -196,15 +210,18 @@ static void add_unproven(const struct work *w, const struct fsm_reign *r, fsm_se
     const char *master = work_name(w, r->master);
     fsm_set missing = r->ackers & ~reached;
     if (!fsm_reign_is_revoked(w->cluster, r, r->ackers, r->started_s)) {
+        MARK(unprovable_not_lossless);
         text_addf(t, "epoch %llu of %s was not lossless, so nothing proves that it stopped: bring back %s, or "
                      "regent failover %s --accept-loss",
                   (unsigned long long)r->epoch, master, master, w->cluster->name);
     } else if (missing != 0) {
+        MARK(unprovable_acker_away);
         text_add(t, "bring back ");
         work_names(t, w->cluster, missing);
         text_addf(t, " (acker of epoch %llu: it proves what was acknowledged) or %s", (unsigned long long)r->epoch,
                   master);
     } else {
+        MARK(unprovable_acker_restarted);
         work_names(t, w->cluster, r->ackers);
         text_addf(t, " was restarted since it acknowledged for epoch %llu, so it proves nothing: bring back %s, or "
                      "regent failover %s --accept-loss", (unsigned long long)r->epoch, master, w->cluster->name);

@@ -3,6 +3,7 @@
  *
  * Happy path: SHUT asks CLOSE of the server, DONE. Failure modes: it vanishes again, or its clients do not end: the
  * plan fails after a while and is begun anew after the back-off, as long as the server is seen open. */
+#include "lib/base/mark.h"
 #include "plan/choose.h"
 #include "plan/sight.h"
 #include "plan/work.h"
@@ -26,6 +27,7 @@ bool close_begin(struct work *w)
     for (uint8_t i = 0; i < w->cluster->servers_n; i++) {
         if (!is_open_stranger(w, i)) continue;
         if (work_backs_off(w, PLAN_CLOSE)) return true;
+        MARK(close_begins);
         struct fsm_cmd_plan_begin *b = &work_propose(w, CMD_PLAN_BEGIN)->u.plan_begin;
         (void)TEXT_COPY(b->cluster, w->cluster->name);
         b->kind = PLAN_CLOSE;
@@ -51,12 +53,14 @@ void close_step(struct work *w)
         return;
     }
     if (w->update->diagnosis.acts) {
+        MARK(close_master_first);
         struct text reason = work_fail(w);
         text_addf(&reason, "the master %s must be replaced first", work_name(w, w->cluster->master));
         return;
     }
     const struct verb_outcome *o = work_outcome(w, from, VERB_CLOSE);
     if (work_step_ms(w) >= WORK_GIVE_UP_MS) {
+        MARK(close_given_up);
         struct text reason = work_fail(w);
         text_addf(&reason, "%s could not be closed: %s", work_name(w, from), o != NULL ? o->error : "no answer");
         return;

@@ -5,6 +5,7 @@
  * row acts only on evidence that excludes a master which commits its clients' writes (S6). */
 #include "plan/diagnose.h"
 
+#include "lib/base/mark.h"
 #include "lib/base/mutant.h"
 #include "plan/diagnose_text.h"
 #include "plan/sight.h"
@@ -77,7 +78,14 @@ static void count(struct tally *t, const struct fsm_cluster *cluster, const stru
     t->alive++;
     if (o->age_ms < t->newest_alive_ms) t->newest_alive_ms = o->age_ms;
     /* Something answers at that address, but it is not the master: an alarm, whatever it says of itself. */
-    if (!sight_ok(cluster, o) || sight_is_foreign(cluster, cluster->master, &o->facts)) return;
+    if (!sight_ok(cluster, o)) {
+        MARK(diagnose_alive_unread);
+        return;
+    }
+    if (sight_is_foreign(cluster, cluster->master, &o->facts)) {
+        MARK(diagnose_foreign_master);
+        return;
+    }
     t->ok++;
     if (!o->facts.read_only) return;
     t->read_only++;
@@ -189,15 +197,26 @@ static bool is_gone(const struct fsm_cluster *cluster, const struct view *view, 
 {
     if (t->refused < needed(t)) return false;
     /* Somebody got an answer after the others were refused: contradiction, not death. */
-    if (t->newest_alive_ms < t->refused_since_ms) return false;
-    return all_lost(ask_followers(cluster, view, witness_of_death, t->refused_since_ms));
+    if (t->newest_alive_ms < t->refused_since_ms) {
+        MARK(gone_veto_contradiction);
+        return false;
+    }
+    struct witnesses w = ask_followers(cluster, view, witness_of_death, t->refused_since_ms);
+    if (w.hears > 0) MARK(gone_veto_receiver);
+    if (w.hears == 0 && w.stale > 0) MARK(gone_veto_stale);
+    if (w.hears == 0 && w.stale == 0 && w.lost == 0) MARK(gone_veto_no_witness);
+    return all_lost(w);
 }
 
 static bool is_silent(const struct fsm_cluster *cluster, const struct view *view, const struct tally *t)
 {
     if (t->silent < needed(t)) return false;
     /* "Before acting the reachable ackers are asked": what followers say must be young against the timeout. */
-    return all_lost(ask_followers(cluster, view, witness_of_silence, (int64_t)cluster->timeout_ms / 4));
+    struct witnesses w = ask_followers(cluster, view, witness_of_silence, (int64_t)cluster->timeout_ms / 4);
+    if (w.hears > 0) MARK(silent_veto_receiver);
+    if (w.hears == 0 && w.stale > 0) MARK(silent_veto_stale);
+    if (w.hears == 0 && w.stale == 0 && w.lost == 0) MARK(silent_veto_no_witness);
+    return all_lost(w);
 }
 
 static bool is_blocked(const struct fsm_cluster *cluster, const struct tally *t)
@@ -213,12 +232,18 @@ static bool is_heard_by_follower(const struct fsm_cluster *cluster, const struct
     return ask_followers(cluster, view, witness_of_silence, sight_fresh_ms(cluster)).hears > 0;
 }
 
+/* A majority reads it, and it is read-only. */
+static enum diagnosis_row match_closed(const struct fsm_cluster *cluster, const struct tally *t)
+{
+    if (t->restarted >= t->majority) return DIAGNOSIS_RESTARTED;
+    if (!has_unfinished_failover(cluster)) return DIAGNOSIS_CLOSED;
+    MARK(closed_by_failover);
+    return DIAGNOSIS_RESTARTED;
+}
+
 static enum diagnosis_row match(const struct fsm_cluster *cluster, const struct view *view, const struct tally *t)
 {
-    if (t->read_only >= t->majority) {
-        bool acts = t->restarted >= t->majority || has_unfinished_failover(cluster);
-        return acts ? DIAGNOSIS_RESTARTED : DIAGNOSIS_CLOSED;
-    }
+    if (t->read_only >= t->majority) return match_closed(cluster, t);
     if (is_blocked(cluster, t)) return DIAGNOSIS_BLOCKED;
     if (t->alive >= t->majority && t->ok < t->majority) return DIAGNOSIS_ALARM;
     if (t->ok >= t->majority && !(MUTANT(one_view) && t->fails > 0)) return DIAGNOSIS_OK;
@@ -266,6 +291,18 @@ static uint8_t declared_master(const struct fsm_cluster *cluster)
     return FSM_SERVER_NONE;
 }
 
+/* The rows that nobody acts on, and that are easily never seen. */
+static void mark_row(enum diagnosis_row row)
+{
+    if (row == DIAGNOSIS_BLOCKED) MARK(diagnose_blocked);
+    if (row == DIAGNOSIS_ALARM) MARK(diagnose_alarm);
+    if (row == DIAGNOSIS_MINORITY) MARK(diagnose_minority);
+    if (row == DIAGNOSIS_RECEIVERS_ALIVE) MARK(diagnose_receivers_alive);
+    if (row == DIAGNOSIS_WAITING) MARK(diagnose_waiting);
+    if (row == DIAGNOSIS_BLIND) MARK(diagnose_blind);
+    if (row == DIAGNOSIS_PAUSED) MARK(diagnose_paused);
+}
+
 static bool is_enrolled(const struct fsm_cluster *cluster)
 {
     return cluster->epoch > 0 && cluster->master < cluster->servers_n;
@@ -284,6 +321,7 @@ void diagnose_verdict(const struct fsm_cluster *cluster, const struct view *view
     } else if (cluster->paused) {
         out->row = DIAGNOSIS_PAUSED;
     }
+    mark_row(out->row);
     out->acts = row_acts(out->row);
 }
 

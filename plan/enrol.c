@@ -8,6 +8,7 @@
  * else the reign begins degraded). */
 #include <string.h>
 
+#include "lib/base/mark.h"
 #include "plan/proof.h"
 #include "plan/sight.h"
 #include "plan/work.h"
@@ -179,6 +180,7 @@ void enrol_begin(struct work *w)
         return;
     }
     if (add_master_problem(w, master, &t)) {
+        MARK(enrol_master_wrong);
         WORK_WHY(w, "not enrolled: %s", wrong);
         return;
     }
@@ -186,6 +188,7 @@ void enrol_begin(struct work *w)
     const char *problem = backup == FSM_SERVER_NONE ? "there is none declared" : replica_problem(w, backup, master);
     if (problem == NULL) problem = lossless_problem(w, master, backup);
     if (is_lossless && problem != NULL) {
+        MARK(enrol_no_acker);
         WORK_WHY(w, "not enrolled: a lossless cluster needs a backup that acknowledges. %s: %s",
                  work_name(w, backup), problem);
         return;
@@ -246,6 +249,7 @@ static void fail_prepare(struct work *w, const char *what, const char *why)
 static void end_prepare(struct work *w, fsm_set missing, const char *reason)
 {
     if (w->cluster->durability == DURABILITY_LOSSLESS && fsm_set_has(missing, w->plan->acker)) {
+        MARK(enrol_backup_missing);
         fail_prepare(w, "a lossless cluster needs its backup", reason);
         return;
     }
@@ -258,6 +262,7 @@ static void end_prepare(struct work *w, fsm_set missing, const char *reason)
     }
     step->set_aside = missing;
     if (missing == 0) return;
+    MARK(enrol_sets_aside);
     struct text t = TEXT_ON(step->reason);
     text_addf(&t, "not understood at enrolment, and not written to. %s", reason);
 }
@@ -309,9 +314,11 @@ static void verify_step(struct work *w)
     if (is_proven || w->cluster->durability == DURABILITY_ASYNC) {
         end_verify(w, is_proven ? &proof : NULL);
     } else if (is_lossless && work_step_ms(w) >= WORK_GIVE_UP_MS) {
+        MARK(enrol_unproven);
         struct text reason = work_fail(w);
         text_addf(&reason, "the cluster is declared lossless, but %s", missing);
     } else if (!is_lossless && work_step_ms(w) >= PROOF_MS) {
+        MARK(enrol_degraded);
         struct fsm_cmd_plan_step *step = end_verify(w, NULL);
         struct text t = TEXT_ON(step->evidence);
         text_addf(&t, "not lossless: %s\n", missing);

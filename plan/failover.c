@@ -6,6 +6,7 @@
  * lossless); the holder is lost (set aside when the candidate proves all by itself); the candidate is lost (the plan
  * fails, and the next one has to account for it; not so easily once it was asked to open); a replica does not follow
  * (set aside). */
+#include "lib/base/mark.h"
 #include "lib/base/mutant.h"
 #include "plan/choose.h"
 #include "plan/position.h"
@@ -68,29 +69,34 @@ void failover_begin(struct work *w)
     int64_t ended_ms = work_ended_ms(w);
     bool is_by_facts = w->update->diagnosis.row == DIAGNOSIS_RESTARTED || !w->update->diagnosis.acts;
     if (is_by_facts && ended_ms >= 0 && ended_ms <= sight_fresh_ms(w->cluster)) {
+        MARK(failover_looks_again);
         WORK_WHY(w, "by a probe that may be older than the last plan's end: looking again");
         return;
     }
     uint8_t to = choose_candidate(w, w->cluster->backup, choose_reached(w));
     uint8_t open = choose_open(w);
     if (to == FSM_SERVER_NONE && open != FSM_SERVER_NONE) {
+        MARK(failover_open_unreached);
         const char *problem = choose_problem(w, open);
         WORK_WHY(w, "%s may have been opened by an earlier failover and is not known to be gone, so nobody else is "
                     "promoted%s%s", work_name(w, open), problem != NULL ? ": " : "", problem != NULL ? problem : "");
         return;
     }
     if (to == FSM_SERVER_NONE) {
+        MARK(failover_no_candidate);
         say_no_candidate(w);
         return;
     }
     char missing[FSM_TEXT_SIZE];
     struct text t = TEXT_ON(missing);
     if (!choose_is_provable(w, to, may_close_master(w), &t)) {
+        MARK(failover_no_proof);
         WORK_WHY(w, "%s must be replaced, but no proof can be had: %s", work_name(w, w->cluster->master), missing);
         return;
     }
     uint8_t acker = choose_acker(w, to, 0);
     if (acker == FSM_SERVER_NONE && w->cluster->durability == DURABILITY_LOSSLESS) {
+        MARK(failover_no_acker);
         WORK_WHY(w, "%s could be promoted, but nobody could acknowledge for it, and the cluster is lossless: bring "
                     "back a replica", work_name(w, to));
         return;
@@ -121,9 +127,14 @@ static bool fail_if_stuck(struct work *w, enum verb_kind kind)
     bool is_refused = o != NULL && o->state == VERB_STATE_FAILED && (o->past || work_step_ms(w) >= WORK_GIVE_UP_MS);
     if (!is_refused && !is_lost(w, to, LOST_MS)) return false;
     struct text reason = work_fail(w);
-    if (is_refused) text_addf(&reason, "%s on %s fails: %s", verb_name(kind), work_name(w, to), o->error);
-    else text_addf(&reason, "the candidate %s is lost at step %s: bring it back", work_name(w, to),
-                   fsm_step_name(w->plan->step));
+    if (is_refused) {
+        MARK(candidate_refuses);
+        text_addf(&reason, "%s on %s fails: %s", verb_name(kind), work_name(w, to), o->error);
+        return true;
+    }
+    MARK(candidate_lost);
+    text_addf(&reason, "the candidate %s is lost at step %s: bring it back", work_name(w, to),
+              fsm_step_name(w->plan->step));
     return true;
 }
 
@@ -148,12 +159,14 @@ static void leave_holder(struct work *w)
 {
     uint8_t holder = w->plan->holder;
     if (!fsm_holder_is_dispensable(w->plan) || holder == w->cluster->master) {
+        MARK(holder_needed);
         struct text reason = work_fail(w);
         text_addf(&reason, "%s cannot fetch what only %s has: bring it back (%s)", work_name(w, w->plan->to),
                   work_name(w, holder), error_of(w, w->plan->to, VERB_CATCH_UP));
         return;
     }
     struct fsm_cmd_plan_step *step = work_advance(w, STEP_PROMOTE);
+    MARK(holder_left_behind);
     step->set_aside = FSM_BIT(holder);
     struct text reason = TEXT_ON(step->reason);
     text_addf(&reason, "has transactions that %s could not fetch from it; none was acknowledged: rebuild it",
@@ -185,6 +198,7 @@ static void catch_up_step(struct work *w)
     work_source(w, v, w->plan->holder);
     work_target(v, w->plan->target);
     if (work_is_done(w, to, VERB_CATCH_UP)) {
+        MARK(caught_up_from_holder);
         (void)work_advance(w, STEP_PROMOTE);
     } else if (is_past(w, to, VERB_CATCH_UP)) {
         fail_past(w);
@@ -209,7 +223,9 @@ static uint8_t acker_now(const struct work *w)
     bool is_there = acker < w->cluster->servers_n && sight_reached(w->cluster, w->in->view, acker) &&
                     w->cluster->servers[acker].state == SERVER_MEMBER && !w->cluster->servers[acker].maintenance &&
                     !fsm_set_has(choose_unfenced(w), acker);
-    return is_there ? acker : choose_acker(w, w->plan->to, choose_unfenced(w));
+    if (is_there) return acker;
+    MARK(promote_other_acker);
+    return choose_acker(w, w->plan->to, choose_unfenced(w));
 }
 
 static void promote_step(struct work *w)
@@ -224,10 +240,12 @@ static void promote_step(struct work *w)
     if (acker != FSM_SERVER_NONE || !needs_acker(w)) {
         work_advance(w, STEP_ESTABLISH)->acker = acker;
     } else if (work_step_ms(w) >= WORK_GIVE_UP_MS) {
+        MARK(promote_given_up);
         struct text reason = work_fail(w);
         text_addf(&reason, "nobody can acknowledge for %s, and the cluster is lossless: bring back a replica",
                   work_name(w, to));
     } else {
+        MARK(promote_waits_for_acker);
         WORK_WHY(w, "%s is ready, but nobody can acknowledge for it: bring back a replica", work_name(w, to));
     }
 }
@@ -259,6 +277,8 @@ static bool replace_acker(struct work *w)
     if (next == FSM_SERVER_NONE && (needs_acker(w) || work_step_ms(w) < NO_ACKER_MS)) return false;
     struct fsm_cmd_plan_step *step = work_advance(w, STEP_ESTABLISH);
     step->acker = next;
+    if (next == FSM_SERVER_NONE) MARK(acker_replaced_by_none);
+    else MARK(acker_replaced);
     if (next != FSM_SERVER_NONE) step->started_s[next] = sight_self(w->in->view, next)->facts.started_s;
     struct text t = TEXT_ON(step->evidence);
     text_addf(&t, "%s did not attach: %s\n", work_name(w, acker), error_of(w, acker, VERB_FOLLOW));
@@ -299,6 +319,7 @@ static void revoke_replaced(struct work *w)
     const struct fsm_reign *reign = &w->cluster->reigns[0];
     for (uint8_t i = 0; i < w->cluster->servers_n; i++) {
         if (reign->epoch != w->plan->epoch || !fsm_set_has(reign->ackers, i) || i == w->plan->acker) continue;
+        MARK(acker_revoked_again);
         if (i != w->plan->from && sight_reached(w->cluster, w->in->view, i)) (void)work_ask(w, i, VERB_REVOKE);
     }
 }
@@ -316,6 +337,8 @@ static void establish_step(struct work *w)
      * was refused sends us back to look again who is attached. */
     const struct verb_outcome *row = work_outcome(w, to, VERB_REIGN_ROW);
     bool is_attached = work_is_done(w, to, VERB_ATTACHED) || (row != NULL && row->state != VERB_STATE_FAILED);
+    if (row != NULL && row->state == VERB_STATE_FAILED) MARK(reign_row_refused);
+    if (row != NULL && row->state == VERB_STATE_UNKNOWN) MARK(reign_row_unknown);
     if (work_is_done(w, to, VERB_REIGN_ROW) && is_acker_known(w)) {
         end_establish(w);
         if (MUTANT(act_uncommitted)) ask_open(w);
@@ -351,8 +374,13 @@ static bool fail_opening(struct work *w)
     bool is_gone = work_step_ms(w) >= LOST_MS && (row == DIAGNOSIS_GONE || row == DIAGNOSIS_SILENT);
     if (!is_gone && work_step_ms(w) < OPEN_MS) return false;
     struct text reason = work_fail(w);
-    if (is_gone) text_addf(&reason, "the candidate %s is gone at step open: bring it back", work_name(w, to));
-    else text_addf(&reason, "%s does not open: %s", work_name(w, to), error_of(w, to, VERB_OPEN));
+    if (is_gone) {
+        MARK(opening_gone);
+        text_addf(&reason, "the candidate %s is gone at step open: bring it back", work_name(w, to));
+    } else {
+        MARK(opening_given_up);
+        text_addf(&reason, "%s does not open: %s", work_name(w, to), error_of(w, to, VERB_OPEN));
+    }
     return true;
 }
 
@@ -365,7 +393,9 @@ static bool is_open(const struct work *w)
     if (work_is_done(w, w->plan->to, VERB_OPEN)) return true;
     bool is_ours = text_equal(o->facts.identity, w->cluster->servers[w->plan->to].identity);
     if (o->age_ms + PROBE_MS > work_step_ms(w)) return false;
-    return sight_ok(w->cluster, o) && is_ours && !o->facts.read_only && o->facts.token == w->plan->token;
+    bool is_seen = sight_ok(w->cluster, o) && is_ours && !o->facts.read_only && o->facts.token == w->plan->token;
+    if (is_seen) MARK(open_by_probe);
+    return is_seen;
 }
 
 /* Where the promotion rests on the old master being closed, it must be so at this very moment: it may have been
@@ -377,6 +407,7 @@ static bool is_closing_again(struct work *w)
     const struct view_observation *o = sight_self(w->in->view, from);
     bool is_there = sight_ok(w->cluster, o) && text_equal(o->facts.identity, w->cluster->servers[from].identity);
     if (!is_there) return false;
+    MARK(open_closes_again);
     (void)work_ask(w, from, VERB_CLOSE);
     WORK_WHY(w, "open: %s must be closed before %s opens (%s)", work_name(w, from), work_name(w, w->plan->to),
              error_of(w, from, VERB_CLOSE));
@@ -390,7 +421,9 @@ static bool replace_before_opening(struct work *w)
     const struct view_observation *seen = sight_self(w->in->view, w->plan->to);
     if (o == NULL || o->state != VERB_STATE_FAILED || !sight_ok(w->cluster, seen)) return false;
     bool is_alone = seen->facts.read_only && seen->facts.source_clients == 0;
-    return seen->age_ms < o->age_ms && is_alone && replace_acker(w);
+    if (seen->age_ms >= o->age_ms || !is_alone || !replace_acker(w)) return false;
+    MARK(open_replaces_acker);
+    return true;
 }
 
 static void open_step(struct work *w)
@@ -429,6 +462,7 @@ static fsm_set ask_to_follow(struct work *w, fsm_set *hopeless)
         if (!is_to_follow(w, i) || work_is_done(w, i, VERB_FOLLOW)) continue;
         missing |= FSM_BIT(i);
         if (is_ahead(w, i)) {
+            MARK(repoint_hopeless);
             *hopeless |= FSM_BIT(i);
             continue;
         }
@@ -466,6 +500,7 @@ static fsm_set confirmed_off(const struct work *w)
         if (o->age_ms < youngest_ms) youngest_ms = o->age_ms;
     }
     if (off == 0) return 0;
+    MARK(repoint_shrinks);
     bool is_caught_up = proof_has_caught_up(w, reign->master, FSM_BIT(w->plan->acker), youngest_ms - PROBE_MS);
     return is_caught_up ? off : 0;
 }
@@ -492,6 +527,7 @@ static void repoint_step(struct work *w)
         WORK_WHY(w, "%s is open; the others are made to follow it", work_name(w, w->plan->to));
         return;
     }
+    if (!is_all) MARK(repoint_leaves_behind);
     struct fsm_cmd_plan_step *step = work_advance(w, STEP_DONE);
     step->set_aside = missing;
     step->revoked = off;

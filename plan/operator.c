@@ -1,6 +1,7 @@
 /* An operator's failover: checked like the leader's own, and told before it is done (--dry-run). PURE. */
 #include <string.h>
 
+#include "lib/base/mark.h"
 #include "plan/choose.h"
 #include "plan/sight.h"
 #include "plan/work.h"
@@ -32,6 +33,7 @@ static enum fsm_code check_cluster(const struct work *w, struct text *dry)
         return refuse(dry, FSM_INVALID);
     }
     if (c->plan != 0) {
+        MARK(operator_busy);
         text_addf(dry, "plan %llu runs on %s: wait, or regent plan abort", (unsigned long long)c->plan, c->name);
         return refuse(dry, FSM_BUSY);
     }
@@ -43,11 +45,13 @@ static enum fsm_code check_candidate(const struct work *w, struct wish *wish, st
     if (wish->to != FSM_SERVER_NONE) {
         const char *problem = choose_problem(w, wish->to);
         if (problem == NULL) return FSM_OK;
+        MARK(operator_candidate_unfit);
         text_addf(dry, "%s cannot be promoted: %s", work_name(w, wish->to), problem);
         return refuse(dry, FSM_UNSAFE);
     }
     wish->to = choose_candidate(w, w->cluster->backup, choose_reached(w));
     if (wish->to != FSM_SERVER_NONE) return FSM_OK;
+    MARK(operator_nobody);
     text_add(dry, "nobody can be promoted:");
     for (uint8_t i = 0; i < w->cluster->servers_n; i++) {
         if (i != w->cluster->master) text_addf(dry, " %s: %s;", work_name(w, i), choose_problem(w, i));
@@ -60,11 +64,13 @@ static enum fsm_code check_safety(const struct work *w, struct wish *wish, struc
     struct text missing = TEXT_ON(wish->missing);
     wish->is_proven = choose_is_provable(w, wish->to, true, &missing);
     if (!wish->is_proven && !wish->accept_loss) {
+        MARK(operator_unsafe);
         text_addf(dry, "an acknowledged write could be lost: %s", wish->missing);
         return refuse(dry, FSM_UNSAFE);
     }
     wish->acker = choose_acker(w, wish->to, 0);
     if (wish->acker == FSM_SERVER_NONE && w->cluster->durability == DURABILITY_LOSSLESS) {
+        MARK(operator_no_acker);
         text_addf(dry, "nobody could acknowledge for %s, and %s is lossless: bring back a replica",
                   work_name(w, wish->to), w->cluster->name);
         return refuse(dry, FSM_UNSAFE);

@@ -6,6 +6,7 @@
 
 #include <string.h>
 
+#include "lib/base/mark.h"
 #include "plan/choose.h"
 #include "plan/proof.h"
 #include "plan/sight.h"
@@ -24,6 +25,7 @@ static void carry_on(struct work *w)
 {
     uint8_t stale = stale_server(w);
     if (stale != FSM_SERVER_NONE && work_step_ms(w) >= WORK_GIVE_UP_MS) {
+        MARK(stale_given_up);
         /* We still commit, so no newer leader of this group wrote it. */
         struct text reason = work_fail(w);
         text_addf(&reason, "%s holds a greater token, and not from this group of managers: stop the other group, then "
@@ -31,6 +33,7 @@ static void carry_on(struct work *w)
         return;
     }
     if (stale != FSM_SERVER_NONE) {
+        MARK(stale_waits);
         WORK_WHY(w, "%s holds a greater token than plan %llu: this leader is deposed and does nothing more",
                  work_name(w, stale), (unsigned long long)w->plan->token);
         return;
@@ -93,6 +96,7 @@ void plan_step(const struct plan_input *input, struct plan_update *update)
     if (update->diagnosis.suspicious) update->wake_ms = WORK_WAKE_MS;
 
     if (!input->may_act) {
+        MARK(clock_in_doubt);
         WORK_WHY(&w, "the clock of this round is in doubt: observed, not acted");
     } else if (w.plan != NULL) {
         carry_on(&w);

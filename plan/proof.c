@@ -9,6 +9,7 @@
 
 #include <string.h>
 
+#include "lib/base/mark.h"
 #include "lib/base/mutant.h"
 #include "plan/position.h"
 #include "plan/sight.h"
@@ -139,14 +140,20 @@ static const char *master_trouble(const struct fsm_reign *reign, const struct vi
 {
     uint64_t started_s = reign->started_s[reign->master];
     if (started_s != 0 && f->started_s != started_s) {
+        MARK(proof_master_restarted);
         return "it was restarted: what it committed since then is not proven to be acknowledged";
     }
     const char *problem = proof_source_problem(f);
-    if (problem != NULL) return problem;
+    if (problem != NULL) {
+        MARK(proof_source_problem);
+        return problem;
+    }
     if (started_s != 0 && f->no_tx != reign->no_tx) {
+        MARK(proof_no_tx_moved);
         return "it committed without an acknowledgement: semi-sync was off, or timed out, for a while";
     }
     if (f->source_clients > fsm_set_count(reign->ackers)) {
+        MARK(proof_too_many_clients);
         return "more servers are attached for semi-sync than there are ackers: look for it in SHOW PROCESSLIST";
     }
     return NULL;
@@ -156,6 +163,7 @@ static const char *acker_trouble(const struct fsm_reign *reign, uint8_t server, 
 {
     uint64_t started_s = reign->started_s[server];
     if (started_s == 0 || f->started_s == started_s || MUTANT(trust_restarted)) return NULL;
+    MARK(proof_acker_restarted);
     return "the acker was restarted: what it had acknowledged may be lost with its relay log";
 }
 
@@ -164,7 +172,9 @@ static const char *trouble(const struct work *w, const struct fsm_reign *reign, 
 {
     if (server == reign->master) return master_trouble(reign, f);
     if (fsm_set_has(reign->ackers, server)) return acker_trouble(reign, server, f);
-    return may_acknowledge(w, f, reign->master) ? is_stranger : NULL;
+    if (!may_acknowledge(w, f, reign->master)) return NULL;
+    MARK(proof_stranger);
+    return is_stranger;
 }
 
 /* What enough managers see wrong with 'server', the one that looked last among them. */
@@ -206,7 +216,11 @@ bool proof_withdraw(struct work *w)
     for (uint8_t i = 0; i < w->cluster->servers_n; i++) {
         const char *what = agreed_trouble(w, reign, i);
         if (what == NULL) continue;
-        if (is_settling(w, "reign.proven")) return false;
+        if (is_settling(w, "reign.proven")) {
+            MARK(proof_settles);
+            return false;
+        }
+        MARK(proof_withdrawn);
         struct fsm_cmd_reign_proof *c = propose_proof(w, false);
         const struct view_observation *m = best_reading(w, reign->master);
         if (m != NULL && !m->facts.read_only) {
@@ -228,6 +242,7 @@ bool proof_restore(struct work *w)
     struct proof proof;
     if (reign == NULL || reign->lossless || reign->k == 0 || w->cluster->durability == DURABILITY_ASYNC) return false;
     if (is_settling(w, "reign.unproven") || !proof_find(w, reign->master, reign->ackers, &proof)) return false;
+    MARK(proof_restored);
     struct fsm_cmd_reign_proof *c = propose_proof(w, true);
     (void)TEXT_COPY(c->since, proof.since);
     memcpy(c->started_s, proof.started_s, sizeof(c->started_s));

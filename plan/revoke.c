@@ -11,6 +11,7 @@
  * contradict (what no acker has is set aside). */
 #include <string.h>
 
+#include "lib/base/mark.h"
 #include "lib/base/mutant.h"
 #include "plan/choose.h"
 #include "plan/position.h"
@@ -58,7 +59,9 @@ static bool is_to_close(const struct work *w, uint8_t server)
 {
     if (!choose_was_promoted(w, server) || work_outcome(w, server, VERB_REVOKE) != NULL) return false;
     if (!sight_reached(w->cluster, w->in->view, server) || !is_ours(w, server)) return false;
-    return !sight_self(w->in->view, server)->facts.read_only && !work_is_done(w, server, VERB_CLOSE);
+    if (sight_self(w->in->view, server)->facts.read_only || work_is_done(w, server, VERB_CLOSE)) return false;
+    MARK(revoke_closes_promoted);
+    return true;
 }
 
 static void ask_followers(struct work *w, struct revoke *r)
@@ -82,6 +85,7 @@ static bool is_closing_first(struct work *w)
         WORK_WHY(w, "ending the clients of %s and making it read-only before anything else", work_name(w, from));
         return can_be_closed(w);
     }
+    MARK(revoke_drains);
     const struct verb_outcome *o = work_outcome(w, from, VERB_CLOSE);
     WORK_WHY(w, "%s is closed; %s receives the rest", work_name(w, from), work_name(w, w->plan->to));
     return o->age_ms < DRAIN_MS &&
@@ -107,6 +111,7 @@ static bool find_own(const struct work *w, struct revoke *r, uint8_t server, con
     struct fsm_finding *f = &r->found[server];
     if (!choose_was_promoted(w, server)) return true;
     if (!sight_reached(w->cluster, w->in->view, server) || !is_ours(w, server)) return false;
+    MARK(revoke_reads_promoted);
     if (seen->age_ms >= o->age_ms) return false;
     return position_add(w->cluster->flavour, f->received, seen->facts.binlog) &&
            position_add(w->cluster->flavour, f->executed, seen->facts.binlog);
@@ -144,6 +149,7 @@ static enum fsm_fence fence_of(const struct work *w, const struct revoke *r, uin
         if (MUTANT(open_unfenced)) continue;
         if (fsm_reign_is_revoked(w->cluster, reign, r->done, r->started_s)) continue;
         if (!r->is_closed || !choose_master_proves(w, reign)) return fsm_fence_none;
+        MARK(revoke_fence_closed);
         fence = FENCE_F2_CLOSED;
     }
     return fence;
@@ -206,12 +212,15 @@ static bool choose_target(const struct work *w, struct revoke *r, enum fsm_fence
     if (MUTANT(target_own)) sources = FSM_BIT(to);
     if (choose_among(w, r, sources, to, holder)) return true;
 
+    MARK(revoke_contradiction);
     /* Nobody has the union: a follower that proves nothing has something of its own. It is left behind. */
     fsm_set kept = sources & (r->ackers | FSM_BIT(to) | FSM_BIT(old_master(w)));
     if (!add_found(w, r, kept)) return false;
     for (uint8_t i = 0; i < w->cluster->servers_n; i++) {
         if (!fsm_set_has(sources & ~kept, i)) continue;
-        if (!position_contains(w->cluster->flavour, r->target, r->found[i].received)) r->set_aside |= FSM_BIT(i);
+        if (position_contains(w->cluster->flavour, r->target, r->found[i].received)) continue;
+        MARK(revoke_sets_aside);
+        r->set_aside |= FSM_BIT(i);
     }
     if (choose_among(w, r, kept, to, holder)) return true;
     /* Nobody to fetch it from: the closed master has at least what it acknowledged. */
@@ -232,6 +241,7 @@ static void add_evidence(const struct work *w, const struct revoke *r, struct fs
 
 static void fail_diverged(struct work *w, const struct revoke *r)
 {
+    MARK(revoke_diverged);
     struct text reason = work_fail(w);
     for (uint8_t i = 0; i < w->cluster->servers_n; i++) {
         if (!fsm_set_has(r->done & r->ackers, i) || !has_target(w, r, i) || !has_written(w, i)) continue;
@@ -283,16 +293,19 @@ static void give_up(struct work *w, const struct revoke *r, uint8_t to)
 {
     struct text reason = work_fail(w);
     if ((r->ackers & ~r->done) == 0 && to != FSM_SERVER_NONE && fence_of(w, r, to) == fsm_fence_none) {
+        MARK(revoke_unproven);
         text_addf(&reason, "every acker is revoked, but one was restarted since it acknowledged, or the reign was not "
                            "lossless: bring back the old master %s", work_name(w, old_master(w)));
         return;
     }
     if ((r->ackers & ~r->done) == 0) {
+        MARK(revoke_nobody);
         text_addf(&reason, "every acker is revoked, but %s cannot be promoted: %s", work_name(w, w->plan->to),
                   to != FSM_SERVER_NONE ? "nobody can acknowledge for it: bring back a replica"
                                         : "bring it back, or name another one");
         return;
     }
+    MARK(revoke_ackers_away);
     text_add(&reason, "bring back the ackers that prove what was acknowledged: ");
     add_missing(w, r, &reason);
     text_addf(&reason, "or the old master %s", work_name(w, old_master(w)));
@@ -312,7 +325,9 @@ static bool is_ready(const struct work *w, const struct revoke *r, uint8_t to)
     if (to == FSM_SERVER_NONE) return false;
     if (is_lossless && choose_acker(w, to, choose_unfenced(w) & ~r->done) == FSM_SERVER_NONE) return false;
     if (fence_of(w, r, to) == fsm_fence_none) {
-        return w->plan->accept_loss && w->plan->by_operator && work_step_ms(w) >= NO_PROOF_MS;
+        if (!w->plan->accept_loss || !w->plan->by_operator || work_step_ms(w) < NO_PROOF_MS) return false;
+        MARK(revoke_loss_accepted);
+        return true;
     }
     fsm_set answered = r->done | (r->is_closed ? FSM_BIT(old_master(w)) : 0);
     if ((r->asked & ~answered) == 0) return true;
@@ -328,6 +343,7 @@ void revoke_step(struct work *w)
     }
     if (is_closing_first(w)) {
         if (work_step_ms(w) < WORK_GIVE_UP_MS) return;
+        MARK(revoke_cannot_close);
         const struct verb_outcome *o = work_outcome(w, old_master(w), VERB_CLOSE);
         struct text reason = work_fail(w);
         text_addf(&reason, "%s answers, but could not be closed: %s", work_name(w, old_master(w)),

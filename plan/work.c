@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "lib/base/mark.h"
 #include "plan/sight.h"
 
 enum { CLOCK_SKEW_MS = 60000 }; /* A wall clock that is further off than this is not waited for. */
@@ -132,7 +133,10 @@ static const struct fsm_plan *newest_ended(const struct work *w, enum fsm_plan_k
 static int64_t since_wall_ms(const struct work *w, struct wall then)
 {
     int64_t ms = (w->in->wall.us - then.us) / 1000;
-    if (ms < -CLOCK_SKEW_MS) return -1;
+    if (ms < -CLOCK_SKEW_MS) {
+        MARK(work_clock_far_back);
+        return -1;
+    }
     return ms < 0 ? 0 : ms;
 }
 
@@ -162,6 +166,7 @@ bool work_backs_off(struct work *w, enum fsm_plan_kind kind)
     const struct fsm_plan *newest = newest_ended(w, kind);
     int64_t ms = since_ms(w, newest);
     if (ms < 0 || ms >= WORK_BACKOFF_MS || newest->state == PLAN_STATE_FINISHED) return false;
+    MARK(work_backs_off);
     WORK_WHY(w, "%s %llu did not succeed: the next one begins %d s after it", fsm_plan_kind_name(kind),
              (unsigned long long)newest->token, WORK_BACKOFF_MS / 1000);
     return true;

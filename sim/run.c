@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "lib/base/text.h"
+#include "sim/marks.h"
 
 enum { FAILURES_MAX = 256, TRACED_MAX = 3 };
 
@@ -28,6 +29,7 @@ struct told {
     struct world_stats stats;
     int64_t cpu_us; /* That the child took, user and system. */
     char broken[256];
+    uint8_t marks[MARKS_MAX / 8]; /* Reached. */
 };
 
 struct job {
@@ -56,6 +58,7 @@ struct run {
     int64_t cpu_us;
     int64_t shortest_us;
     uint64_t fewest_faults;
+    uint64_t marks[MARKS_MAX]; /* Seeds that reached it. */
     int code;
 };
 
@@ -86,6 +89,7 @@ static void live(const struct run_options *o, uint64_t seed, struct told *told)
     (void)TEXT_COPY(told->broken, w->broken);
     world_free(w);
     told->cpu_us = own_cpu_us();
+    marks_read(told->marks);
 }
 
 /* --- children ----------------------------------------------------------------------------------------------------- */
@@ -154,6 +158,7 @@ static void note_told(struct run *r, const struct told *t)
     r->with_change_n += s->leader_changed_in_plan;
     if (r->shortest_us == 0 || s->simulated_us < r->shortest_us) r->shortest_us = s->simulated_us;
     if (r->done_n == 1 || s->faults < r->fewest_faults) r->fewest_faults = s->faults;
+    for (unsigned i = 0; i < marks_n(); i++) r->marks[i] += t->marks[i / 8] >> (i % 8) & 1;
     if (t->verdict != WORLD_OK) note_failure(r, t->seed, (int)t->verdict, t->broken);
 }
 
@@ -293,6 +298,7 @@ static void tell(struct run *r)
            (unsigned long long)(r->sum.events / seconds), (unsigned long long)(r->sum.writes / seconds),
            (unsigned long long)(r->sum.probes / seconds), (long long)(r->shortest_us / SIM_S),
            (unsigned long long)r->fewest_faults);
+    if (o->tells_marks) marks_print(r->marks);
     /* Not to the standard output: that has the same bytes at every run. */
     fflush(stdout);
     if (r->cpu_us > 0)

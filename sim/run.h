@@ -11,6 +11,7 @@ struct run_options {
     unsigned jobs;
     double hours;          /* 0: no limit. */
     bool is_traced, is_minimised, is_quiet;
+    bool tells_marks; /* How many seeds reached each mark. */
     bool is_first; /* No seed begins after one has failed. */
     struct world_options world;
 };

@@ -2,6 +2,7 @@
 #
 #   make sim SEEDS=n        n seeds on all cores        make sim-soak HOURS=n   as many as fit into n hours
 #   make sim-mutants        every mutant must be found  make MUTANTS=1 B=DIR    a build that has the mutants in it
+#   make sim-marks          every mark must be reached (sim/marks.txt); prints the table
 #   make sim-compilers      gcc and clang, -O0 and -O2: the same traces
 
 SIM_SRCS := $(wildcard sim/*.c)
@@ -46,7 +47,7 @@ sim-compilers: deps
 	done
 	@tests/sim/run.py --others $(shell echo $(SIM_OTHERS) | tr ' ' ,) compilers
 
-.PHONY: sim sim-soak sim-mutants sim-builds sim-compilers FORCE
+.PHONY: sim sim-soak sim-mutants sim-marks sim-builds sim-compilers FORCE
 SEEDS ?= 300
 HOURS ?= 1
 sim: deps
@@ -57,5 +58,8 @@ sim-soak: deps
 	@build/regent-sim --from $$(date +%s)000 --hours $(HOURS)
 # Every mutant anew; prints the table of sim/README.md. KEEP=1: writes the seeds that were found to sim/mutants/.
 MUTANT_SEEDS ?= 2000
+# Which marks 2,000 seeds reach, and how many seeds each (sim/README.md). Part of make test-full.
+sim-marks: deps sim-builds
+	@tests/sim/marks.py --seeds 2000 --all
 sim-mutants: deps sim-builds
 	@tests/sim/mutants.py --seeds $(MUTANT_SEEDS) $(if $(KEEP),--keep)

@@ -10,6 +10,7 @@ whole trace of seeds with several clusters is the same, byte for byte, from ever
 sim-compilers).
 fresh: N seeds derived from the commit, the shares that the simulator promises, and its speed. mutants: each is found by
 its kept seed. minimise: what is left of a failing seed fails alike. exits: a test for each exit code.
+marks: all are reached, or excused in sim/marks.txt; ends as soon as that is so, after 2,000 seeds at the latest.
 Prints "ok NAME" or "FAILED NAME" and what was said. Exit 0 only when nothing failed.
 """
 import argparse
@@ -33,9 +34,9 @@ CLOSING = ("shares:", "rates:", "speed:", "digest:", "sim:")
 PROMISES = {"failover": 60, "change": 30, "seconds": 120, "faults": 5, "writes": 10, "probes": 20}
 
 
-def run(argv):
+def run(argv, seconds=SECONDS):
     done = subprocess.run(argv, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                          text=True, errors="replace", timeout=SECONDS, check=False)
+                          text=True, errors="replace", timeout=seconds, check=False)
     return done.returncode, done.stdout
 
 
@@ -245,6 +246,13 @@ def test_exits(o):
     return "\n".join(problems)
 
 
+def test_marks(o):
+    judge = os.path.join(ROOT, "tests", "sim", "marks.py")
+    code, output = run([judge, "--binary", os.path.join(o.mutants, "regent-sim")], 4 * SECONDS)
+    print(output.splitlines()[-1] if output else "marks: no word", flush=True)
+    return output if code != 0 else ""
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--build", default=os.path.join(ROOT, "build"))
@@ -257,7 +265,7 @@ def main():
     failed = 0
     for name, test in (("objects", test_objects), ("kept", test_kept), ("repeat", test_repeat),
                        ("compilers", test_compilers), ("exits", test_exits), ("minimise", test_minimise),
-                       ("mutants", test_mutants), ("fresh", test_fresh)):
+                       ("mutants", test_mutants), ("marks", test_marks), ("fresh", test_fresh)):
         if o.names and name not in o.names:
             continue
         if name == "compilers" and not o.others:
