@@ -39,7 +39,8 @@ static enum fsm_code check_failover(struct fsm_apply *a, const struct fsm_cluste
         return FSM_REFUSE(a, FSM_INVALID, "failover of %s: %s is not its master", cluster->name,
                           fsm_server_name(cluster, c->from));
     }
-    if (!fsm_server_is(cluster, c->to, SERVER_MEMBER) || c->to == cluster->master ||
+    /* To the master itself only by a leader: it was restarted and goes on, under another reign (A4). */
+    if (!fsm_server_is(cluster, c->to, SERVER_MEMBER) || (c->to == cluster->master && c->by_operator) ||
         cluster->servers[c->to].maintenance) {
         return FSM_REFUSE(a, FSM_INVALID, "failover of %s: %s cannot be promoted", cluster->name,
                           fsm_server_name(cluster, c->to));
@@ -141,7 +142,8 @@ static void note_begin(struct fsm_apply *a, const struct fsm_cluster *cluster, c
         text_addf(&text, ": %s to be master of epoch %llu", fsm_server_name(cluster, plan->to),
                   (unsigned long long)plan->epoch);
     }
-    if (plan->kind == PLAN_FAILOVER) text_addf(&text, " in place of %s", fsm_server_name(cluster, plan->from));
+    if (plan->kind == PLAN_FAILOVER && plan->from == plan->to) text_add(&text, " again");
+    else if (plan->kind == PLAN_FAILOVER) text_addf(&text, " in place of %s", fsm_server_name(cluster, plan->from));
     if (plan->accept_loss) text_add(&text, ", loss of acknowledged writes accepted");
     if (plan->verdict[0] != '\0') text_addf(&text, "; verdict %s", plan->verdict);
     fsm_event_add(a, &(struct fsm_note){cluster, "plan.begin", buffer, c->evidence});

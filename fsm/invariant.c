@@ -97,8 +97,9 @@ static const char *check_failover(const struct fsm_cluster *cluster, const struc
 {
     bool is_listed = plan->step >= STEP_ESTABLISH;
 
-    HOLDS(plan->from < cluster->servers_n && plan->to < cluster->servers_n && plan->from != plan->to,
-          "a failover has two servers");
+    HOLDS(plan->from < cluster->servers_n && plan->to < cluster->servers_n, "a failover has its servers");
+    HOLDS(plan->from != plan->to || plan->step == STEP_REVOKE || plan->fence == FENCE_F2_CLOSED,
+          "a master goes on only after it was closed (A4, F2)");
     HOLDS(fsm_server_is(cluster, plan->to, SERVER_MEMBER), "a candidate is a member");
     if (plan->step == STEP_REVOKE) return NULL;
     HOLDS(plan->step >= STEP_REPOINT || cluster->reigns_n == (is_listed ? 1 : 0),

@@ -131,7 +131,11 @@ void fsm_reigns_restore(struct fsm_cluster *cluster, struct fsm_plan *plan)
     memcpy(newer, cluster->reigns, sizeof(newer));
     cluster->reigns_n = plan->past_n;
     memcpy(cluster->reigns, plan->past, sizeof(cluster->reigns));
-    for (uint8_t i = 0; i < newer_n; i++) fsm_reign_list(cluster, &newer[i]);
+    for (uint8_t i = 0; i < newer_n; i++) {
+        /* A master that was to go on: its reign is the one before, with the ackers of both. */
+        if (newer[i].master == cluster->master) newer[i].epoch = cluster->epoch;
+        fsm_reign_list(cluster, &newer[i]);
+    }
     plan->past_n = 0;
     plan->unproven = 0;
     memset(plan->past, 0, sizeof(plan->past));

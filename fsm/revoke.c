@@ -27,20 +27,18 @@ bool fsm_revoke_is_proven(const struct fsm_step_context *s, const struct fsm_rei
         if (!reign->lossless || s->c->found[reign->master].set) return true;
         return reign->k <= ackers && fsm_set_count(found) >= ackers - reign->k + 1;
     }
-    return fsm_reign_is_revoked(s->cluster, reign, s->c->revoked, s->c->started_s);
+    /* Who has forgotten what it received accounts for nothing. A reign that was never open has acknowledged nothing:
+     * that its ackers are stopped is enough. */
+    fsm_set revoked = reign->opened ? s->c->revoked & found_set(s->c) : s->c->revoked;
+    return fsm_reign_is_revoked(s->cluster, reign, revoked, s->c->started_s);
 }
 
 static enum fsm_code check_fences(const struct fsm_step_context *s)
 {
-    fsm_set unknown = s->c->revoked & ~found_set(s->c);
     fsm_set missing;
     char buffer[FSM_TEXT_SIZE];
     struct text text = TEXT_ON(buffer);
 
-    if (unknown != 0) {
-        fsm_text_servers(&text, s->cluster, unknown);
-        return FSM_REFUSE(s->a, FSM_INVALID, "revoked, but its position is not known: %s", buffer);
-    }
     if (s->plan->accept_loss && s->plan->by_operator) return FSM_OK;
     if (s->c->fence == fsm_fence_none && !MUTANT(open_unfenced)) {
         return FSM_REFUSE(s->a, FSM_UNSAFE, "no fence layer is confirmed");
@@ -50,7 +48,7 @@ static enum fsm_code check_fences(const struct fsm_step_context *s)
 
         if (reign->unfenced || fsm_revoke_is_proven(s, reign)) continue;
         if (MUTANT(open_unfenced)) continue;
-        missing = reign->ackers & ~s->c->revoked;
+        missing = reign->ackers & ~(s->c->revoked & found_set(s->c));
         if (missing == 0 && reign->lossless) missing = reign->ackers & ~fsm_reign_intact(reign, s->c->started_s);
         fsm_text_servers(&text, s->cluster, missing);
         return FSM_REFUSE(s->a, FSM_UNSAFE,
@@ -68,9 +66,15 @@ static enum fsm_code check_choice(const struct fsm_step_context *s)
     const struct fsm_cluster *cluster = s->cluster;
     fsm_set taken = fsm_unfenced_ackers(cluster, NULL, c->revoked);
 
-    if (!fsm_server_is(cluster, c->to, SERVER_MEMBER) || c->to == s->plan->from ||
+    bool goes_on = s->plan->to == s->plan->from; /* The master itself: begun so, and kept so. */
+
+    if (!fsm_server_is(cluster, c->to, SERVER_MEMBER) || (c->to == s->plan->from) != goes_on ||
         cluster->servers[c->to].maintenance) {
         return FSM_REFUSE(s->a, FSM_INVALID, "%s cannot be promoted", fsm_server_name(cluster, c->to));
+    }
+    if (goes_on && (c->fence != FENCE_F2_CLOSED || c->holder != FSM_SERVER_NONE)) {
+        return FSM_REFUSE(s->a, FSM_UNSAFE, "%s goes on as master only after it was closed, with all it has",
+                          fsm_server_name(cluster, c->to));
     }
     if (!c->found[c->to].set) {
         return FSM_REFUSE(s->a, FSM_INVALID, "%s cannot be promoted: its position was not read",

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "lib/base/mutant.h"
+
 /* --- checks --- */
 
 static bool is_successor(const struct fsm_plan *plan, const struct fsm_cmd_plan_step *c)
@@ -342,7 +344,9 @@ static void enact_open_done(const struct fsm_step_context *s)
               "replaced by %s in epoch %llu; it may hold transactions that nobody acknowledged; do not open it; "
               "rebuild or rejoin it",
               fsm_server_name(s->cluster, s->plan->to), (unsigned long long)s->plan->epoch);
-    fsm_quarantine(s->a, s->cluster, s->plan->from, buffer);
+    if (s->plan->from != s->plan->to && !MUTANT(demote_unseen)) {
+        fsm_quarantine(s->a, s->cluster, s->plan->from, buffer);
+    }
     fsm_roles_set(s->cluster);
 }
 

@@ -33,6 +33,7 @@ struct driver {
     struct observe *observe;
     struct execute *execute;
     bool led;        /* In the last round. */
+    struct mono led_at; /* Since then, the last time. */
     uint64_t term;
     uint64_t client; /* Random: this process. */
     uint64_t seq;
@@ -172,6 +173,7 @@ static bool fill_input(struct driver *d, struct driver_cluster *dc, struct plan_
     follow_step(dc, in->state, now);
     in->outcomes = execute_outcomes(d->execute, dc->cluster);
     in->step_ms = dc->token ? mono_since_ms(now, dc->step_at) : 0;
+    in->led_ms = mono_is_set(d->led_at) ? mono_since_ms(now, d->led_at) : 0;
     in->wall = d->ports->clock.wall(d->ports->ctx);
     for (uint8_t i = 0; i < FSM_SERVERS_MAX; i++)
         for (unsigned k = 0; k < 2; k++) in->random[i][k] = d->ports->clock.random(d->ports->ctx);
@@ -252,8 +254,9 @@ static void mark_resumed(enum fsm_step step)
 }
 
 /* Steps are timed from here: one that was seen before, by driver_input(), was not driven by this manager. */
-static void take_leadership(struct driver *d)
+static void take_leadership(struct driver *d, struct mono now)
 {
+    d->led_at = now;
     const struct fsm_state *state = d->ports->consensus.state(d->ports->ctx);
     for (uint8_t c = 0; c < FSM_CLUSTERS_MAX; c++) {
         const struct fsm_plan *plan = fsm_plan_find(state, state->clusters[c].plan);
@@ -271,7 +274,7 @@ void driver_run(struct driver *driver)
     bool leads = d->ports->consensus.is_established(d->ports->ctx, &term);
     bool may_act = time_is_sane(d, now);
     if (d->led && (!leads || term != d->term)) lose_leadership(d);
-    if (leads && (!d->led || term != d->term)) take_leadership(d);
+    if (leads && (!d->led || term != d->term)) take_leadership(d, now);
     d->led = leads;
     d->term = term;
     d->ports->clock.wake_at(d->ports->ctx, mono_add_ms(now, DRIVER_ROUND_MS));

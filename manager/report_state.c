@@ -185,6 +185,14 @@ static bool master_answers(const struct report_cluster *c)
     return !tried;
 }
 
+/* Dead for all that anybody sees, and not replaced: nobody is left who could tell that it is not just cut off. */
+static bool is_given_no_verdict(const struct report_cluster *c)
+{
+    const struct view_observation *o = best_observation(c->view, c->cluster->master);
+    bool is_long = o != NULL && o->failing_ms > 2 * (int64_t)c->cluster->timeout_ms;
+    return c->diagnosis->row == DIAGNOSIS_WAITING && is_long && !master_answers(c);
+}
+
 static bool has_no_master(const struct report_cluster *c, struct text *text)
 {
     const struct fsm_cluster *cluster = c->cluster;
@@ -201,6 +209,11 @@ static bool has_no_master(const struct report_cluster *c, struct text *text)
         text_addf(text, "%s: %s", name, diagnosis_text(row));
         if (row == DIAGNOSIS_CLOSED) text_addf(text, "; it stays so until %s", c->diagnosis->change);
         add_last_failed(c, text);
+        return true;
+    }
+    if (is_given_no_verdict(c)) {
+        text_addf(text, "%s answers no manager, and no follower of it is there to confirm its end, so it is not "
+                        "replaced by itself: bring it back, or regent failover %s", name, cluster->name);
         return true;
     }
     if (cluster->paused && !master_answers(c)) {
@@ -288,6 +301,12 @@ enum report_state report_cluster_state(const struct report_cluster *c, struct te
     const struct fsm_cluster *cluster = c->cluster;
     const struct fsm_plan *plan = cluster->plan != 0 ? fsm_plan_find(c->state, cluster->plan) : NULL;
     if (plan != NULL && plan->kind == PLAN_FAILOVER && plan->state == PLAN_STATE_RUNNING) {
+        if (plan->from == plan->to) {
+            text_addf(text, "plan %" PRIu64 " opens %s again, now at step %s; `regent plan show %"
+                            PRIu64 "` tells more", plan->token, name_of(cluster, plan->to), fsm_step_name(plan->step),
+                      plan->token);
+            return REPORT_FAILING_OVER;
+        }
         text_addf(text, "plan %" PRIu64 " replaces %s by %s, now at step %s; `regent plan show %" PRIu64 "` tells more",
                   plan->token, name_of(cluster, plan->from), name_of(cluster, plan->to), fsm_step_name(plan->step),
                   plan->token);

@@ -12,6 +12,7 @@
  * does not give way while sessions are killed. Its leader is deposed: the next one ends its session, and takes the
  * bar's user lock before he acts (script_take_lock()), so it can do nothing later (S3). */
 #include "lib/base/mutant.h"
+#include "mysql/gtid.h"
 #include "mysql/verb_script.h"
 
 enum { STAGE_BEGUN = 1u << 0, STAGE_SENT = 1u << 1, STAGE_STOOD = 1u << 2 };
@@ -185,11 +186,25 @@ static enum verb_next await_read_only(struct script *s)
     return script_poll(s, "read_only");
 }
 
+/* A closed master may have the channel of its own time as a replica still, when that could not be cleared. It then
+ * shows the position of a replica, and what it wrote itself is in its binlog alone. */
+static bool keep_own(struct script *s)
+{
+    struct gtid_pos all, own;
+
+    return gtid_pos_parse(&all, s->facts->executed) == 0 && gtid_pos_parse(&own, s->facts->binlog) == 0 &&
+           gtid_pos_union(&all, &own) == 0 &&
+           gtid_pos_print(&all, s->run->outcome.executed, sizeof(s->run->outcome.executed));
+}
+
 enum verb_next script_close(struct script *s)
 {
     struct verb_run *run = s->run;
     int set = find_set(s->result);
 
+    if (!keep_own(s)) {
+        return script_fail(s, "its positions cannot be read: %s and %s", s->facts->executed, s->facts->binlog);
+    }
     if (MUTANT(close_by_word)) return script_done(s);
     if (s->facts->read_only) return end_the_rest(s, set);
     if (run->left_ms == 0) return await_read_only(s);

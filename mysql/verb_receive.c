@@ -111,13 +111,6 @@ enum verb_next script_revoke(struct script *s)
     for (unsigned c = 0; c < script_channels(s->facts); c++) {
         const struct view_channel *channel = &s->facts->channels[c];
         if (channel->io != VIEW_IO_NO && is_to_revoke(s, channel)) is_receiving = true;
-        if (is_to_revoke(s, channel) && has_forgotten(s, c)) {
-            return script_fail(s,
-                               "it was restarted and its receiver not started since: what its relay log holds beyond %s"
-                               " is not known, so it proves nothing; bring the old master back, or apply the relay log"
-                               " by hand",
-                               s->facts->executed);
-        }
     }
     if (is_receiving && script_once(s, STAGE_STOPPED)) return stop_receivers(s);
     if (is_receiving) return script_poll(s, "the receiver to stop");
@@ -127,7 +120,15 @@ enum verb_next script_revoke(struct script *s)
         script_set_global(s, s->flavour->variables.replica_enabled, "0");
         return script_send(s);
     }
-    return script_done(s);
+    for (unsigned c = 0; c < script_channels(s->facts); c++) {
+        s->run->outcome.forgotten |= is_to_revoke(s, &s->facts->channels[c]) && has_forgotten(s, c);
+    }
+    if (!s->run->outcome.forgotten) return script_done(s);
+    return script_fail(s,
+                       "it was restarted and its receiver not started since: what its relay log holds beyond %s"
+                       " is not known, so it proves nothing; bring the old master back, or apply the relay log"
+                       " by hand",
+                       s->facts->executed);
 }
 
 /* --- APPLY --- */

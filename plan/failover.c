@@ -18,7 +18,7 @@ enum {
     ACKER_MS = 3000,        /* For an acker to attach, before the next one is tried. */
     ACKER_LOST_MS = 200,    /* The same when its process is known to be gone. */
     NO_ACKER_MS = 8000,     /* Before a reign begins without one, where that is allowed. */
-    LOST_MS = 3000,         /* Of no answer from the candidate or the holder. */
+    LOST_MS = 3000,         /* Of no answer from the candidate or the holder, or of one that is of no use. */
     OPEN_MS = 30000,        /* For the candidate to open: it may be open already, so patience beats a new plan. */
     REPOINT_MS = 5000,      /* For replicas to follow. */
     PROBE_MS = 100,         /* A probe that ended so long after something began after it, too. */
@@ -36,7 +36,7 @@ static void say_no_candidate(struct work *w)
     }
 }
 
-static void propose_failover(struct work *w, uint8_t to, uint8_t acker)
+void failover_propose(struct work *w, uint8_t to, uint8_t acker)
 {
     struct diagnosis *d = &w->update->diagnosis;
     struct fsm_cmd_plan_begin *b = &work_propose(w, CMD_PLAN_BEGIN)->u.plan_begin;
@@ -49,7 +49,9 @@ static void propose_failover(struct work *w, uint8_t to, uint8_t acker)
     (void)TEXT_COPY(b->verdict, d->acts ? diagnosis_name(d->row) : "open-successor");
     diagnose_tell(w->cluster, w->in->view, d);
     (void)TEXT_COPY(b->evidence, d->evidence);
-    if (d->acts) {
+    if (to == b->from) {
+        WORK_WHY(w, "%s: %s goes on as master itself", diagnosis_text(d->row), work_name(w, to));
+    } else if (d->acts) {
         WORK_WHY(w, "%s: %s replaces %s", diagnosis_text(d->row), work_name(w, to), work_name(w, b->from));
     } else {
         WORK_WHY(w, "an earlier failover opened %s and was not finished: it goes on", work_name(w, to));
@@ -64,6 +66,41 @@ static bool may_close_master(const struct work *w)
     return row != DIAGNOSIS_GONE && row != DIAGNOSIS_SILENT;
 }
 
+/* Begins the replacement of the master by somebody else, or says why not. True when it proposed. */
+static bool replace_master(struct work *w)
+{
+    uint8_t to = choose_candidate(w, w->cluster->backup, choose_reached(w));
+    uint8_t open = choose_open(w);
+    if (to == FSM_SERVER_NONE && open != FSM_SERVER_NONE) {
+        MARK(failover_open_unreached);
+        const char *problem = choose_problem(w, open);
+        WORK_WHY(w, "%s may have been opened by an earlier failover and is not known to be gone, so nobody else is "
+                    "promoted%s%s", work_name(w, open), problem != NULL ? ": " : "", problem != NULL ? problem : "");
+        return false;
+    }
+    if (to == FSM_SERVER_NONE) {
+        MARK(failover_no_candidate);
+        say_no_candidate(w);
+        return false;
+    }
+    char missing[FSM_TEXT_SIZE];
+    struct text t = TEXT_ON(missing);
+    if (!choose_is_provable(w, to, may_close_master(w), &t)) {
+        MARK(failover_no_proof);
+        WORK_WHY(w, "%s must be replaced, but no proof can be had: %s", work_name(w, w->cluster->master), missing);
+        return false;
+    }
+    uint8_t acker = choose_acker(w, to, 0);
+    if (acker == FSM_SERVER_NONE && w->cluster->durability == DURABILITY_LOSSLESS) {
+        MARK(failover_no_acker);
+        WORK_WHY(w, "%s could be promoted, but nobody could acknowledge for it, and the cluster is lossless: bring "
+                    "back a replica", work_name(w, to));
+        return false;
+    }
+    failover_propose(w, to, acker);
+    return true;
+}
+
 void failover_begin(struct work *w)
 {
     int64_t ended_ms = work_ended_ms(w);
@@ -73,35 +110,8 @@ void failover_begin(struct work *w)
         WORK_WHY(w, "by a probe that may be older than the last plan's end: looking again");
         return;
     }
-    uint8_t to = choose_candidate(w, w->cluster->backup, choose_reached(w));
-    uint8_t open = choose_open(w);
-    if (to == FSM_SERVER_NONE && open != FSM_SERVER_NONE) {
-        MARK(failover_open_unreached);
-        const char *problem = choose_problem(w, open);
-        WORK_WHY(w, "%s may have been opened by an earlier failover and is not known to be gone, so nobody else is "
-                    "promoted%s%s", work_name(w, open), problem != NULL ? ": " : "", problem != NULL ? problem : "");
-        return;
-    }
-    if (to == FSM_SERVER_NONE) {
-        MARK(failover_no_candidate);
-        say_no_candidate(w);
-        return;
-    }
-    char missing[FSM_TEXT_SIZE];
-    struct text t = TEXT_ON(missing);
-    if (!choose_is_provable(w, to, may_close_master(w), &t)) {
-        MARK(failover_no_proof);
-        WORK_WHY(w, "%s must be replaced, but no proof can be had: %s", work_name(w, w->cluster->master), missing);
-        return;
-    }
-    uint8_t acker = choose_acker(w, to, 0);
-    if (acker == FSM_SERVER_NONE && w->cluster->durability == DURABILITY_LOSSLESS) {
-        MARK(failover_no_acker);
-        WORK_WHY(w, "%s could be promoted, but nobody could acknowledge for it, and the cluster is lossless: bring "
-                    "back a replica", work_name(w, to));
-        return;
-    }
-    propose_failover(w, to, acker);
+    if (reopen_is_due(w) && reopen_begin(w)) return;
+    if (!replace_master(w)) (void)reopen_begin(w);
 }
 
 /* --- steps --- */
@@ -330,6 +340,44 @@ static void ask_open(struct work *w)
     if (v != NULL) v->k = w->plan->acker != FSM_SERVER_NONE ? 1 : 0;
 }
 
+/* Asks the acker to follow. One that did, and was restarted since, receives no more: it is asked anew, after a REVOKE,
+ * for what is done is not asked again. */
+static void ask_acker(struct work *w)
+{
+    uint8_t acker = w->plan->acker;
+    if (acker == FSM_SERVER_NONE) return;
+    const struct verb_outcome *o = work_outcome(w, acker, VERB_FOLLOW), *r = work_outcome(w, acker, VERB_REVOKE);
+    const struct view_observation *seen = sight_self(w->in->view, acker);
+    bool is_done = o != NULL && o->state == VERB_STATE_DONE;
+    bool is_over = is_done && sight_ok(w->cluster, seen) && seen->age_ms < o->age_ms &&
+                   seen->facts.started_s != o->started_s;
+    if (is_over) {
+        MARK(acker_follows_anew);
+        (void)work_ask(w, acker, VERB_REVOKE);
+    }
+    if (is_over || (r != NULL && r->state == VERB_STATE_RUNNING)) return;
+    struct verb *follow = work_ask(w, acker, VERB_FOLLOW);
+    work_source(w, follow, w->plan->to);
+    if (follow != NULL) follow->is_acker = true;
+}
+
+/* The candidate was restarted after PROMOTE: what that had set is gone, and is not set again by this plan. The next
+ * one promotes it, or another one, anew. */
+static bool fail_restarted(struct work *w)
+{
+    uint8_t to = w->plan->to;
+    const struct view_observation *seen = sight_self(w->in->view, to);
+    bool is_seen = sight_ok(w->cluster, seen) && seen->age_ms < work_step_ms(w) &&
+                   text_equal(seen->facts.identity, w->cluster->servers[to].identity);
+    bool is_set = seen->facts.source_enabled || !seen->facts.read_only;
+    if (w->plan->acker == FSM_SERVER_NONE || !is_seen || is_set || work_step_ms(w) < LOST_MS) return false;
+    MARK(candidate_restarted);
+    struct text reason = work_fail(w);
+    text_addf(&reason, "the candidate %s was restarted at step %s, so it is to be promoted anew", work_name(w, to),
+              fsm_step_name(w->plan->step));
+    return true;
+}
+
 static void establish_step(struct work *w)
 {
     uint8_t to = w->plan->to, acker = w->plan->acker;
@@ -344,12 +392,9 @@ static void establish_step(struct work *w)
         if (MUTANT(act_uncommitted)) ask_open(w);
         return;
     }
+    if (fail_restarted(w)) return;
     revoke_replaced(w);
-    if (acker != FSM_SERVER_NONE) {
-        struct verb *follow = work_ask(w, acker, VERB_FOLLOW);
-        work_source(w, follow, to);
-        if (follow != NULL) follow->is_acker = true;
-    }
+    ask_acker(w);
     enum verb_kind kind = is_attached ? VERB_REIGN_ROW : VERB_ATTACHED;
     struct verb *v = work_ask(w, to, kind);
     if (v != NULL) {
@@ -403,6 +448,7 @@ static bool is_open(const struct work *w)
 static bool is_closing_again(struct work *w)
 {
     uint8_t from = w->plan->from;
+    if (from == w->plan->to) return false; /* It is the one to be opened. */
     if (w->plan->fence != FENCE_F2_CLOSED || work_is_done(w, from, VERB_CLOSE)) return false;
     const struct view_observation *o = sight_self(w->in->view, from);
     bool is_there = sight_ok(w->cluster, o) && text_equal(o->facts.identity, w->cluster->servers[from].identity);
@@ -433,7 +479,7 @@ static void open_step(struct work *w)
         (void)work_advance(w, STEP_REPOINT);
         return;
     }
-    if (replace_before_opening(w) || fail_opening(w) || is_closing_again(w)) return;
+    if (fail_restarted(w) || replace_before_opening(w) || fail_opening(w) || is_closing_again(w)) return;
     ask_open(w);
     wait_for(w, to, VERB_OPEN);
 }
@@ -529,23 +575,33 @@ static void repoint_step(struct work *w)
     }
     if (!is_all) MARK(repoint_leaves_behind);
     struct fsm_cmd_plan_step *step = work_advance(w, STEP_DONE);
-    step->set_aside = missing;
+    step->set_aside = MUTANT(left_behind) ? 0 : missing;
     step->revoked = off;
     struct text reason = TEXT_ON(step->reason);
     add_left_behind(w, missing, hopeless, &reason);
+}
+
+/* The step was begun by another leader. For mutants. */
+static bool is_resumed(const struct work *w)
+{
+    int64_t committed_ms = (w->in->wall.us - w->plan->step_at[w->plan->step].us) / 1000;
+    return committed_ms > w->in->step_ms + 100;
 }
 
 /* The step to carry on with: what is committed, whoever began it (L3). */
 static enum fsm_step step_to_do(const struct work *w)
 {
     enum fsm_step step = w->plan->step;
-    int64_t committed_ms = (w->in->wall.us - w->plan->step_at[step].us) / 1000;
-    bool is_resumed = committed_ms > w->in->step_ms + 100; /* By a new leader. */
-    return MUTANT(resume_wrong_step) && is_resumed && step == STEP_ESTABLISH ? STEP_OPEN : step;
+    return MUTANT(resume_wrong_step) && step == STEP_ESTABLISH && is_resumed(w) ? STEP_OPEN : step;
 }
 
 void failover_step(struct work *w)
 {
+    if (MUTANT(begin_anew) && w->plan->step > STEP_REVOKE && is_resumed(w)) {
+        struct text reason = work_fail(w);
+        text_add(&reason, "another leader began it");
+        return;
+    }
     switch (step_to_do(w)) {
     case STEP_REVOKE:
         if (!failover_reconsider(w)) revoke_step(w);

@@ -8,7 +8,8 @@ static fsm_set one(uint8_t server)
     return server < FSM_SERVERS_MAX ? FSM_BIT(server) : 0;
 }
 
-/* Servers on which the plan has still something to do. The replaced master is none: it is expected to be away. */
+/* Servers on which the plan has still something to do. The replaced master is none: it is expected to be away
+ * (unless it goes on itself). */
 static fsm_set needed(const struct fsm_cluster *cluster, const struct fsm_plan *plan)
 {
     fsm_set servers = one(plan->to) | one(plan->acker) | one(plan->holder);
@@ -17,7 +18,7 @@ static fsm_set needed(const struct fsm_cluster *cluster, const struct fsm_plan *
     for (uint8_t i = 0; plan->step == STEP_REVOKE && i < cluster->reigns_n; i++) {
         servers |= cluster->reigns[i].ackers & ~plan->revoked;
     }
-    return servers & ~one(plan->from);
+    return plan->from == plan->to ? servers : servers & ~one(plan->from);
 }
 
 /* Tried, and without success for the cluster's timeout: not just a probe that is under way. */

@@ -18,6 +18,7 @@ struct plan_input {
     const struct view *view;
     const struct verb_outcome *outcomes; /* [FSM_SERVERS_MAX], for this cluster. */
     int64_t step_ms;                     /* How long this leader has driven the running plan's current step. */
+    int64_t led_ms;                      /* How long it has led. */
     struct wall wall;                    /* For the commands' time. */
     bool may_act; /* False in a round of clock doubt (DESIGN §4.5): diagnose, do not act. */
     uint64_t random[FSM_SERVERS_MAX][2]; /* Fresh random numbers, for identities. */

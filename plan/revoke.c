@@ -29,6 +29,7 @@ struct revoke {
     fsm_set asked;   /* Servers that were asked something. */
     fsm_set done;    /* Followers that are revoked and have said what they received. */
     fsm_set errant;  /* Those of them, no ackers, that have received what is not their master's. */
+    fsm_set stopped; /* Others that are revoked, and have forgotten it: who had nothing to acknowledge needs no more. */
     uint64_t started_s[FSM_SERVERS_MAX]; /* Incarnations of those. */
     bool is_closed;  /* The old master is. */
     int64_t last_ms; /* Age of the youngest outcome that is needed. */
@@ -121,8 +122,13 @@ static void find_all(const struct work *w, struct revoke *r)
 {
     r->last_ms = INT64_MAX;
     for (uint8_t i = 0; i < w->cluster->servers_n; i++) {
-        if (i == old_master(w) || !work_is_done(w, i, VERB_REVOKE)) continue;
         const struct verb_outcome *o = work_outcome(w, i, VERB_REVOKE);
+        if (i == old_master(w) || o == NULL) continue;
+        if (o->state == VERB_STATE_FAILED && o->forgotten) {
+            r->stopped |= FSM_BIT(i);
+            r->started_s[i] = o->started_s;
+        }
+        if (o->state != VERB_STATE_DONE) continue;
         find(w, r, i, o);
         if (r->found[i].set) r->found[i].set = find_own(w, r, i, o);
         if (!r->found[i].set) continue;
@@ -147,12 +153,17 @@ static enum fsm_fence fence_of(const struct work *w, const struct revoke *r, uin
         const struct fsm_reign *reign = &w->cluster->reigns[i];
         if (reign->master == to || reign->unfenced) continue;
         if (MUTANT(open_unfenced)) continue;
-        if (fsm_reign_is_revoked(w->cluster, reign, r->done, r->started_s)) continue;
+        /* A reign that was never open has acknowledged nothing: that its ackers are stopped is enough. */
+        fsm_set stopped = reign->opened ? 0 : r->stopped;
+        if (fsm_reign_is_revoked(w->cluster, reign, r->done | stopped, r->started_s)) continue;
         if (!r->is_closed || !choose_master_proves(w, reign)) return fsm_fence_none;
         MARK(revoke_fence_closed);
         fence = FENCE_F2_CLOSED;
     }
-    return fence;
+    if (to != old_master(w)) return fence;
+    /* It holds all that it acknowledged (A4), and goes on when it is known to be closed. */
+    const struct fsm_reign *own = fsm_reign_current(w->cluster);
+    return r->is_closed && own != NULL && choose_master_proves(w, own) ? FENCE_F2_CLOSED : fsm_fence_none;
 }
 
 /* --- the choice (A4) --- */
@@ -198,7 +209,10 @@ static bool choose_among(const struct work *w, struct revoke *r, fsm_set sources
     *holder = FSM_SERVER_NONE;
     if (!add_found(w, r, sources)) return false;
     if (has_target(w, r, to)) return true;
+    /* A master that goes on fetches nothing: who has more of its reigns is to be promoted in its place. */
+    if (to == old_master(w)) return false;
     *holder = find_holder(w, r, to, sources & ~r->set_aside);
+    if (*holder != FSM_SERVER_NONE) MARK(revoke_holder);
     return *holder != FSM_SERVER_NONE;
 }
 
@@ -243,11 +257,17 @@ static void fail_diverged(struct work *w, const struct revoke *r)
 {
     MARK(revoke_diverged);
     struct text reason = work_fail(w);
+    if (w->plan->to == w->plan->from) {
+        text_addf(&reason, "%s cannot go on, for an acker has transactions that it lacks: bring back who can "
+                           "acknowledge for that one, or who has been master since", work_name(w, w->plan->from));
+        return;
+    }
     for (uint8_t i = 0; i < w->cluster->servers_n; i++) {
         if (!fsm_set_has(r->done & r->ackers, i) || !has_target(w, r, i) || !has_written(w, i)) continue;
         text_addf(&reason, "what was acknowledged cannot be fetched from %s: somebody wrote %s there. Bring back the "
                            "old master %s, or mend the applier of %s", work_name(w, i),
                   sight_self(w->in->view, i)->facts.binlog, work_name(w, old_master(w)), work_name(w, i));
+        return;
         return;
     }
     text_addf(&reason, "what the followers received contradicts, so nobody can be promoted without loss: compare the "
@@ -269,7 +289,7 @@ static void end_revoke(struct work *w, struct revoke *r, uint8_t to)
     step->to = to;
     step->holder = holder;
     step->fence = fence;
-    step->revoked = r->done & r->ackers;
+    step->revoked = (r->done | r->stopped) & r->ackers;
     memcpy(step->started_s, r->started_s, sizeof(step->started_s));
     step->acker = choose_acker(w, to, r->set_aside | (choose_unfenced(w) & ~r->done));
     step->set_aside = r->set_aside;
@@ -314,6 +334,7 @@ static void give_up(struct work *w, const struct revoke *r, uint8_t to)
 static uint8_t candidate(const struct work *w, const struct revoke *r)
 {
     uint8_t to = w->plan->to;
+    if (to == old_master(w)) return r->is_closed ? to : FSM_SERVER_NONE;
     if (!w->plan->by_operator) return choose_candidate(w, to, r->done & ~r->errant);
     /* What an operator asked for is done or refused, not replaced. */
     return fsm_set_has(r->done & ~r->errant, to) && choose_problem(w, to) == NULL ? to : FSM_SERVER_NONE;

@@ -69,6 +69,7 @@ struct verb_outcome {
     uint32_t attempts;
     int64_t age_ms; /* Since it ended; since it started while RUNNING. */
     bool past;      /* FAILED because the server executed something else than its target: waiting does not mend it. */
+    bool forgotten; /* REVOKE, FAILED: it receives no more, but nobody knows how far it had received. */
     bool stale;     /* FAILED because the server holds a greater token: this leader is the stale actor (S3). */
     char received[FSM_GTID_SIZE];
     char executed[FSM_GTID_SIZE];

@@ -4,9 +4,8 @@
 #include <string.h>
 
 #include "lib/base/mark.h"
+#include "lib/base/mutant.h"
 #include "plan/sight.h"
-
-enum { CLOCK_SKEW_MS = 60000 }; /* A wall clock that is further off than this is not waited for. */
 
 /* Milliseconds from a verb's start to its cancellation. */
 static uint32_t deadline_ms(enum verb_kind kind)
@@ -117,8 +116,7 @@ struct text work_fail(struct work *w)
     return TEXT_ON(end->reason);
 }
 
-/* The newest ended plan of this cluster, of 'kind' (none: of any); NULL when there is none. */
-static const struct fsm_plan *newest_ended(const struct work *w, enum fsm_plan_kind kind)
+const struct fsm_plan *work_newest_ended(const struct work *w, enum fsm_plan_kind kind)
 {
     const struct fsm_plan *newest = NULL;
     for (unsigned i = 0; i < FSM_PLANS_MAX; i++) {
@@ -130,14 +128,14 @@ static const struct fsm_plan *newest_ended(const struct work *w, enum fsm_plan_k
     return newest;
 }
 
+/* 'then' was written by the leader of that time. When it is yet to come, his clock is ahead of ours, and it was before
+ * we led: what his clock says is not waited for. */
 static int64_t since_wall_ms(const struct work *w, struct wall then)
 {
     int64_t ms = (w->in->wall.us - then.us) / 1000;
-    if (ms < -CLOCK_SKEW_MS) {
-        MARK(work_clock_far_back);
-        return -1;
-    }
-    return ms < 0 ? 0 : ms;
+    if (ms >= 0) return ms;
+    MARK(work_clock_behind);
+    return w->in->led_ms;
 }
 
 static int64_t since_ms(const struct work *w, const struct fsm_plan *ended)
@@ -158,14 +156,15 @@ int64_t work_event_ms(const struct work *w, const char *kind)
 
 int64_t work_ended_ms(const struct work *w)
 {
-    return since_ms(w, newest_ended(w, fsm_plan_kind_none));
+    return since_ms(w, work_newest_ended(w, fsm_plan_kind_none));
 }
 
 bool work_backs_off(struct work *w, enum fsm_plan_kind kind)
 {
-    const struct fsm_plan *newest = newest_ended(w, kind);
+    const struct fsm_plan *newest = work_newest_ended(w, kind);
     int64_t ms = since_ms(w, newest);
-    if (ms < 0 || ms >= WORK_BACKOFF_MS || newest->state == PLAN_STATE_FINISHED) return false;
+    if (ms < 0 || newest->state == PLAN_STATE_FINISHED) return false;
+    if (ms >= WORK_BACKOFF_MS && !(MUTANT(never_again) && kind == PLAN_FAILOVER)) return false;
     MARK(work_backs_off);
     WORK_WHY(w, "%s %llu did not succeed: the next one begins %d s after it", fsm_plan_kind_name(kind),
              (unsigned long long)newest->token, WORK_BACKOFF_MS / 1000);

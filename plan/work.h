@@ -45,6 +45,8 @@ struct fsm_cmd_plan_step *work_advance(struct work *w, enum fsm_step next);
 /* Proposes to end the running plan as failed. Returns the empty reason, to be filled with what to do. */
 struct text work_fail(struct work *w);
 
+/* The newest ended plan of this cluster, of 'kind' (none: of any); NULL when there is none. */
+const struct fsm_plan *work_newest_ended(const struct work *w, enum fsm_plan_kind kind);
 /* How long ago the newest plan of this cluster ended, by the wall clock; -1: there is none. Milliseconds. */
 int64_t work_ended_ms(const struct work *w);
 /* How long ago the newest event of 'kind' of this cluster was recorded, likewise. */
@@ -61,7 +63,11 @@ const char *work_name(const struct work *w, uint8_t server);
 void enrol_begin(struct work *w);
 void enrol_step(struct work *w);
 void failover_begin(struct work *w);
+/* Proposes a failover to 'to', for which 'acker' is to acknowledge (FSM_SERVER_NONE: nobody). */
+void failover_propose(struct work *w, uint8_t to, uint8_t acker);
 void failover_step(struct work *w);
+bool reopen_is_due(const struct work *w); /* A restarted master is to go on itself, before others are thought of. */
+bool reopen_begin(struct work *w); /* True when it can: proposed. */
 void revoke_step(struct work *w);
 /* Before REVOKE does anything: judges anew whether the failover is wanted (S6). True when nothing is to be asked now:
  * it proposed to end the plan, or waits for what the probes will tell. */

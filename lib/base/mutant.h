@@ -25,6 +25,10 @@
     X(one_view, "S6", "one manager that has lost the master is enough")                                                \
     X(ignore_followers, "S6", "what followers hear of the master does not count")                                      \
     X(stale_begin, "S6", "a failover acts on the evidence of its proposal, however old that is when it is committed")  \
+    X(demote_unseen, "S5", "a replaced master is not quarantined, whatever it alone has")                              \
+    X(never_again, "L1", "after a failover that failed none begins any more")                                          \
+    X(left_behind, "L2", "REPOINT ends without a word on those that do not follow")                                    \
+    X(begin_anew, "L3", "a new leader gives up the failover that it finds, instead of carrying it on")                 \
     X(lose_vote, "S4", "a vote is not written before it is given")                                                     \
     X(dedup_lost, "S4", "the dedup window is not in the snapshot")                                                     \
     X(apply_uncommitted, "S4", "the leader applies what it proposes at once")

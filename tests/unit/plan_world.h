@@ -17,6 +17,7 @@ enum { WORLD_TICK_MS = 10, WORLD_MANAGERS = 3, WORLD_FIRST_PORT = 3311, WORLD_ST
 struct world_server {
     bool alive, frozen, read_only, supported, gtid_strict;
     bool applier, slow_applier; /* slow: executes nothing until told. */
+    bool has_forgotten;         /* Restarted: how far it had received is not known, until it follows somebody. */
     bool never_attaches;        /* FOLLOW does not end in a connected receiver. */
     bool source_enabled, replica_flag;
     int64_t down_at; /* Since when dead or frozen. */
@@ -57,7 +58,7 @@ struct world {
     uint8_t servers_n;
     struct world_verb verbs[FSM_SERVERS_MAX];
     uint64_t seq; /* Of proposals. */
-    int64_t step_at;
+    int64_t step_at, led_at;
     uint64_t token;
     enum fsm_step step;
     uint64_t random;
@@ -145,7 +146,7 @@ static inline void world_channel(struct world *w, const struct world_server *s, 
     ch->gtid = true;
     ch->heartbeat_period_ms = s->heartbeat_ms;
     ch->idle_ms = w->now - s->heard_at;
-    world_position_of(ch->received, s->received, s->came_from);
+    world_position_of(ch->received, s->has_forgotten ? 0 : s->received, s->came_from);
 }
 
 /* A replica tells what it has replicated; a server that was promoted keeps its old channel for a while. */
@@ -164,7 +165,7 @@ static inline void world_write(struct world_server *s, uint64_t n)
 static inline void world_restart(struct world_server *s)
 {
     s->alive = true;
-    s->frozen = s->receiving = s->applier = s->replica_flag = false;
+    s->frozen = s->receiving = s->applier = s->replica_flag = s->source_enabled = false;
     s->read_only = true;
     s->started++;
     s->no_tx = 0;
@@ -284,6 +285,7 @@ static inline const char *world_follow(struct world *w, struct world_server *s, 
     if (s->never_attaches) return "receiver does not connect";
     s->source = source;
     s->receiving = s->applier = true;
+    s->has_forgotten = false;
     s->received = s->executed;
     s->replica_flag = v->is_acker;
     return NULL;
@@ -314,6 +316,7 @@ static inline const char *world_open(struct world *w, uint8_t i, const struct ve
     if (p == NULL || p->step != STEP_OPEN || p->to != i) world_break(w, "opened outside its plan's step open (S1)");
     if (c->reigns_n < 1 || c->reigns[0].master != i) world_break(w, "opened while another reign is listed (S1, A8)");
     if (!s->read_only) return NULL;
+    if (v->k > 0 && !s->source_enabled) return "!semi-sync is off";
     if (v->k > 0 && world_clients(w, i) != v->k) return "!not exactly its ackers are attached";
     s->read_only = false;
     return NULL;
@@ -327,6 +330,7 @@ static inline const char *world_act(struct world *w, uint8_t i, const struct ver
         if (s->identity[0] == '\0') (void)TEXT_COPY(s->identity, v->identity);
         return NULL;
     case VERB_REVOKE:
+        if (s->has_forgotten) return "!it was restarted: what it received is not known";
         s->receiving = s->replica_flag = false;
         return NULL;
     case VERB_APPLY: return s->executed >= world_target(v->target) ? NULL : "the applier executes";
@@ -349,6 +353,7 @@ static inline const char *world_act(struct world *w, uint8_t i, const struct ver
     case VERB_FOLLOW: return world_follow(w, s, v);
     case VERB_ATTACHED:
         if (v->k == 0) s->source_enabled = false;
+        else if (!s->source_enabled) return "!semi-sync is not set: promote first";
         return v->k == world_clients(w, i) ? NULL : "ackers to attach";
     case VERB_REIGN_ROW:
         if (v->k != world_clients(w, i)) return "!not exactly its ackers are attached";
@@ -523,6 +528,7 @@ static inline void world_input(struct world *w, struct plan_input *in, struct ve
     in->view = w->view;
     in->outcomes = outcomes;
     in->step_ms = p != NULL ? w->now - w->step_at : 0;
+    in->led_ms = w->now - w->led_at;
     in->wall.us = w->now * 1000;
     in->may_act = true;
 }
@@ -572,6 +578,7 @@ static inline void world_lead(struct world *w, uint8_t manager)
     w->view->self = manager;
     memset(w->verbs, 0, sizeof(w->verbs));
     w->token = 0;
+    w->led_at = w->now;
 }
 
 /* --- setting up --- */

@@ -55,7 +55,7 @@ static void a_reign_that_may_acknowledge_is_not_passed_over(void **arg)
     fixture_revoke(x, DB3, DB4)->revoked |= FSM_BIT(9);
     fixture_refused(x, FSM_INVALID, "no such server");
     fixture_revoke(x, DB3, DB4)->found[DB2].set = false; /* Stopped, but what it received is not known (A4). */
-    fixture_refused(x, FSM_INVALID, "not known: db2");
+    fixture_refused(x, FSM_UNSAFE, "revoke db2");
 }
 
 static void f1_proves_nothing_while_not_lossless(void **arg)
@@ -638,9 +638,117 @@ static void a_failure_while_repointing_only_ends(void **arg)
     assert_int_equal(fixture_shop(x)->reigns[0].epoch, 2);
 }
 
+/* The plan to db2 failed at ESTABLISH; its acker db3 is stopped and has forgotten what it received. */
+static void a_reign_that_never_opened_needs_no_position(void **arg)
+{
+    struct fixture *x = *arg;
+    struct fsm_cmd_plan_step *c;
+
+    fixture_enrolled(x);
+    fixture_failover_until(x, STEP_ESTABLISH);
+    fixture_end(x, PLAN_STATE_FAILED);
+    fixture_ok(x);
+    assert_int_equal(fixture_shop(x)->reigns_n, 2);
+    fixture_failover(x, DB4, FSM_SERVER_NONE);
+    fixture_revoke(x, DB4, FSM_SERVER_NONE); /* db3 was not stopped. */
+    fixture_refused(x, FSM_UNSAFE, "db3");
+    c = fixture_revoke(x, DB4, FSM_SERVER_NONE);
+    c->revoked |= FSM_BIT(DB3);
+    fixture_ok(x);
+}
+
+/* --- a master that goes on --- */
+
+/* Of a reopening of db1 with acker db2: the end of REVOKE, db1 closed. */
+static struct fsm_cmd_plan_step *revoke_closed(struct fixture *x)
+{
+    struct fsm_cmd_plan_step *c = fixture_revoke(x, DB1, DB2);
+
+    c->fence = FENCE_F2_CLOSED;
+    return c;
+}
+
+static void until_reopened(struct fixture *x, enum fsm_step step)
+{
+    fixture_failover(x, DB1, DB2);
+    revoke_closed(x);
+    fixture_ok(x);
+    fixture_step(x, STEP_PROMOTE);
+    fixture_ok(x);
+    fixture_step(x, STEP_ESTABLISH)->acker = DB2;
+    fixture_ok(x);
+    if (step == STEP_ESTABLISH) return;
+    fixture_establish(x);
+    fixture_ok(x);
+}
+
+static void a_restarted_master_goes_on(void **arg)
+{
+    struct fixture *x = *arg;
+
+    fixture_enrolled_as(x, DURABILITY_LOSSLESS);
+    until_reopened(x, STEP_OPEN);
+    assert_non_null(strstr(fixture_event(x, "plan.begin")->text, "db1 to be master of epoch 2 again"));
+    fixture_step(x, STEP_REPOINT);
+    fixture_ok(x);
+    assert_int_equal(fixture_shop(x)->master, DB1);
+    assert_int_equal(fixture_shop(x)->epoch, 2);
+    assert_int_equal(fixture_shop(x)->reigns_n, 1);
+    assert_true(fixture_shop(x)->reigns[0].lossless);
+    assert_int_equal(fixture_shop(x)->servers[DB1].state, SERVER_MEMBER);
+}
+
+static void it_goes_on_only_closed_and_complete(void **arg)
+{
+    struct fixture *x = *arg;
+
+    fixture_enrolled(x);
+    fixture_begin(x, PLAN_FAILOVER)->by_operator = true; /* To db1. */
+    fixture_refused(x, FSM_INVALID, "db1 cannot be promoted");
+    fixture_failover(x, DB1, DB2);
+    fixture_revoke(x, DB1, DB2);
+    fixture_refused(x, FSM_UNSAFE, "only after it was closed");
+    revoke_closed(x)->found[DB1].set = false;
+    fixture_refused(x, FSM_INVALID, "its position was not read");
+    revoke_closed(x)->holder = DB2;
+    fixture_refused(x, FSM_UNSAFE, "with all it has");
+    revoke_closed(x)->to = DB3; /* Begun for db1. */
+    fixture_refused(x, FSM_INVALID, "db3 cannot be promoted");
+    revoke_closed(x);
+    fixture_ok(x);
+}
+
+/* It fails when an acker may be attached already: that one counts from now on, and F1 proves nothing. */
+static void a_reopening_that_fails_keeps_its_ackers(void **arg)
+{
+    struct fixture *x = *arg;
+    const struct fsm_reign *reign;
+
+    fixture_enrolled(x);
+    fixture_failover(x, DB1, DB3);
+    revoke_closed(x)->revoked = 0;
+    fixture_ok(x);
+    fixture_step(x, STEP_PROMOTE);
+    fixture_ok(x);
+    fixture_step(x, STEP_ESTABLISH)->acker = DB3;
+    fixture_ok(x);
+    fixture_end(x, PLAN_STATE_FAILED);
+    fixture_ok(x);
+    assert_int_equal(fixture_shop(x)->reigns_n, 1);
+    reign = fsm_reign_current(fixture_shop(x));
+    assert_non_null(reign);
+    assert_int_equal(reign->master, DB1);
+    assert_int_equal(reign->ackers, FSM_BIT(DB2) | FSM_BIT(DB3));
+    assert_false(reign->lossless);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        FSM_TEST(a_reign_that_never_opened_needs_no_position),
+        FSM_TEST(a_restarted_master_goes_on),
+        FSM_TEST(it_goes_on_only_closed_and_complete),
+        FSM_TEST(a_reopening_that_fails_keeps_its_ackers),
         FSM_TEST(revoke_ends_all_reigns),
         FSM_TEST(a_reign_that_may_acknowledge_is_not_passed_over),
         FSM_TEST(f1_proves_nothing_while_not_lossless),

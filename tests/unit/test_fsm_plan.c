@@ -137,7 +137,6 @@ static void failover_checks_its_servers(void **arg)
 
     fixture_enrolled(x);
     refused_failover(x, DB3, DB2, DB4); /* Not the master. */
-    refused_failover(x, DB1, DB1, DB2); /* The master itself. */
     refused_failover(x, DB1, FSM_SERVER_NONE, DB2);
     refused_failover(x, DB1, DB2, DB2);
     refused_failover(x, DB1, DB2, DB1);
@@ -519,8 +518,8 @@ static void broken_states_are_noticed(void **arg)
     fixture_failover_until(x, STEP_OPEN);
     BREAKS(x, x->state->plans[1].acker = DB4, "before it attaches");
     BREAKS(x, x->state->plans[1].acker = FSM_SERVER_NONE; c->durability = DURABILITY_LOSSLESS, "with an acker (A5)");
-    BREAKS(x, x->state->plans[1].from = x->state->plans[1].to, "has two servers");
-    BREAKS(x, x->state->plans[1].from = FSM_SERVER_NONE, "has two servers");
+    BREAKS(x, x->state->plans[1].from = x->state->plans[1].to, "only after it was closed");
+    BREAKS(x, x->state->plans[1].from = FSM_SERVER_NONE, "has its servers");
     BREAKS(x, c->reigns[0].token = 0; c->reigns[0].master = DB4; c->reigns[0].lossless = false, "before it opens");
     BREAKS(x, c->reigns[0].epoch = 1, "current reign is the master's");
     BREAKS(x, c->reigns_n = 2; c->reigns[1] = x->state->plans[1].past[0], "older reigns (S1");

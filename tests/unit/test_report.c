@@ -99,6 +99,19 @@ static void master_closed(struct handmade *h)
     assert_int_equal(h->diagnosis.row, DIAGNOSIS_CLOSED);
 }
 
+/* Nobody answers, and nobody follows who could tell: it is not replaced, which must not look like a small matter. */
+static void master_dead_without_witness(struct handmade *h)
+{
+    verdict(h, DIAGNOSIS_WAITING);
+    handmade_fails(h, 0, VIEW_REFUSED);
+}
+
+static void master_waited_for(struct handmade *h)
+{
+    master_dead_without_witness(h);
+    for (uint8_t m = 0; m < 3; m++) h->view.managers[m].servers[0].failing_ms = shop(h)->timeout_ms;
+}
+
 static void paused(struct handmade *h)
 {
     shop(h)->paused = true;
@@ -200,6 +213,8 @@ static const struct state_row state_rows[] = {
     ROW(master_silent_and_last_failed, NO_MASTER, "(failover 117) failed: db2 is not reachable: start it"),
     ROW(master_restarted, NO_MASTER, "read-only"),
     ROW(master_closed, NO_MASTER, "it stays so until an operator opens it again"),
+    ROW(master_dead_without_witness, NO_MASTER, "bring it back, or regent failover shop"),
+    ROW(master_waited_for, DEGRADED, "(verdict waiting)"),
     ROW(paused, PAUSED, "no failover begins by itself"),
     ROW(paused_without_master, NO_MASTER, "the cluster is paused: no failover begins by itself"),
     ROW(paused_and_seen_by_one, PAUSED, "paused by an operator"),
