@@ -167,6 +167,8 @@ void check_leader(struct check *check, const struct manager *manager)
         world_break(check->world, WORLD_SAFETY, "S4: m%llu and m%llu led in term %llu", (unsigned long long)*leader,
                     (unsigned long long)manager->id, (unsigned long long)term);
     *leader = manager->id;
+    check->lead_before_us = check->lead_since_us;
+    check->lead_since_us = sim_now_us(check->world->sim);
     for (unsigned i = 0; i < check->world->sites_n; i++)
         if (check->sites[i].plan != 0 && check->sites[i].epoch != 0) check->world->stats.leader_changed_in_plan = true;
 }
@@ -192,6 +194,13 @@ void check_after_event(struct check *check)
         if (sim_touched_any(check->world->sim, &check->sites[i].nodes)) check_site_look(&check->sites[i]);
 }
 
+void check_live(struct check *check)
+{
+    if (check->healed_us == 0) check->healed_us = sim_now_us(check->world->sim);
+    if (!world_leader(check->world)) return;
+    for (unsigned i = 0; i < check->world->sites_n; i++) check_live_look(&check->sites[i]);
+}
+
 void check_end(struct check *check)
 {
     struct world *w = check->world;
@@ -205,4 +214,5 @@ void check_end(struct check *check)
     }
     if (!world_leader(w)) world_break(w, WORLD_LIVENESS, "L: a healed majority of managers has no leader");
     for (unsigned i = 0; i < w->sites_n; i++) check_site_end(&check->sites[i]);
+    for (unsigned i = 0; w->options.checks_live && i < w->sites_n; i++) check_live_end(&check->sites[i]);
 }

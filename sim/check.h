@@ -22,6 +22,8 @@ void check_leader(struct check *check, const struct manager *manager);
 /* As committed: the master of the site, one of its ackers; FSM_SERVER_NONE: none. */
 uint8_t check_master(const struct check *check, const struct site *site);
 uint8_t check_acker(const struct check *check, const struct site *site);
+/* Each second of the liveness phase: L1, L2, L3. */
+void check_live(struct check *check);
 /* At the end of the liveness phase. */
 void check_end(struct check *check);
 

@@ -39,6 +39,15 @@ struct check_site {
     int64_t healthy_since_us; /* S6: the master has been able to commit since. */
     int64_t last_ok_us;
     uint64_t acks;
+    /* S5: of each server, in its present life. */
+    uint32_t lives[CLUSTER_SERVERS_MAX];
+    uint64_t logged_n[CLUSTER_SERVERS_MAX];
+    struct gtid_pos applied[CLUSTER_SERVERS_MAX];
+    bool was_master[CLUSTER_SERVERS_MAX]; /* Once, by a commit. */
+    int64_t step_since_us; /* L3: the running plan stands at its step since. */
+    /* L1, L2: since when there is no open master, and a server is out of its place; 0: it is not so. */
+    int64_t no_master_since_us, astray_since_us[CLUSTER_SERVERS_MAX];
+    uint64_t live_epoch;
 };
 
 struct check {
@@ -50,6 +59,8 @@ struct check {
     uint64_t applied[MANAGERS_MAX]; /* Last seen, of the present life. */
     uint32_t incarnation[MANAGERS_MAX];
     uint64_t leaders[CHECK_TERMS_MAX]; /* Id of the leader of a term; 0: none. */
+    int64_t healed_us; /* The liveness phase began. */
+    int64_t lead_since_us, lead_before_us; /* The leader, and the one before, were established then. */
     uint64_t newest; /* Greatest index that any manager has applied. */
     struct check_site sites[CLUSTERS_MAX];
 };
@@ -62,6 +73,17 @@ void check_site_look(struct check_site *cs);
 /* 'state' is the newest that is committed. */
 void check_site_follow(struct check_site *cs, const struct fsm_state *state);
 void check_site_end(struct check_site *cs);
+
+/* check_kept.c: S5. What the server has is not less than before; what replaced masters have, 'cluster' tells of. */
+void check_kept_init(struct check_site *cs);
+void check_kept(struct check_site *cs, unsigned server);
+void check_kept_demoted(struct check_site *cs, const struct fsm_cluster *cluster);
+
+/* check_live.c: L3 after each command, before check_site_follow() takes note of its plan; L1, L2, L3 each
+ * second of the liveness phase; what is told, at the end. */
+void check_live_follow(struct check_site *cs, const struct fsm_state *state, const struct fsm_cluster *cluster);
+void check_live_look(struct check_site *cs);
+void check_live_end(struct check_site *cs);
 
 /* Digests for comparisons. */
 uint64_t check_fold(uint64_t h, uint64_t value);

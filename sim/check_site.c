@@ -194,6 +194,7 @@ static void on_change(void *arg, struct mysqld *m, uint64_t token, uint64_t term
                     (unsigned long long)cs->token[i], (unsigned long long)cs->term[i]);
     cs->token[i] = token;
     cs->term[i] = term;
+    check_kept(cs, i);
     check_first_change(cs, token);
 }
 
@@ -226,6 +227,8 @@ void check_site_follow(struct check_site *cs, const struct fsm_state *state)
     cs->epoch = c->epoch;
     cs->master = c->master;
     follow_reigns(cs, c);
+    if (c->master < CLUSTER_SERVERS_MAX) cs->was_master[c->master] = true;
+    check_live_follow(cs, state, c);
     if (c->plan != 0 && c->plan != cs->plan) follow_begin(cs, fsm_plan_find(state, c->plan));
     cs->plan = c->plan;
     const struct fsm_plan *plan = c->plan != 0 ? fsm_plan_find(state, c->plan) : NULL;
@@ -242,6 +245,7 @@ void check_site_look(struct check_site *cs)
 
 void check_site_end(struct check_site *cs)
 {
+    for (unsigned i = 0; i < cs->site->servers_n; i++) check_kept(cs, i);
     if (cs->master < cs->site->servers_n) check_rows(cs, cs->master, "at the end");
 }
 
@@ -256,6 +260,7 @@ void check_site_init(struct check *check, struct check_site *cs, struct site *si
         mysqld_on_ok(site->servers[i], on_ok, cs);
         mysqld_on_change(site->servers[i], on_change, cs);
     }
+    check_kept_init(cs);
 }
 
 void check_site_free(struct check_site *cs)

@@ -373,6 +373,60 @@ sim_node mysqld_source(const struct mysqld *m, bool *is_receiving)
     return m->channel.exists ? m->channel.source : SIM_WORLD;
 }
 
+bool mysqld_follows(const struct mysqld *m, sim_node source)
+{
+    const struct channel *c = &m->channel;
+    return mysqld_is_up(m) && c->exists && c->source == source && c->io == IO_YES && !c->is_stopping && c->sql;
+}
+
+unsigned mysqld_applier_error(const struct mysqld *m)
+{
+    return m->channel.exists ? m->channel.sql_errno : 0;
+}
+
+bool mysqld_knows_received(const struct mysqld *m)
+{
+    enum { EMPTY_MAX = 512 }; /* As mysql/verb_receive.c judges it. */
+    const struct channel *c = &m->channel;
+    return !c->exists || c->io != IO_NO || c->received.n > 0 || c->relay.space <= EMPTY_MAX;
+}
+
+static bool has(const struct mysqld *m, const struct mysqld_trx *t)
+{
+    struct gtid_domain gtid = {t->domain, t->server, t->seq};
+    return log_find(&m->log, &gtid) != SIZE_MAX;
+}
+
+bool mysqld_holds(const struct mysqld *m, const struct mysqld_trx *trx)
+{
+    const struct relay *r = &m->channel.relay;
+    if (has(m, trx)) return true;
+    for (size_t i = r->head; i < r->n; i++) {
+        const struct mysqld_trx *t = &r->e[i].t;
+        if (t->domain == trx->domain && t->server == trx->server && t->seq == trx->seq) return true;
+    }
+    return false;
+}
+
+bool mysqld_can_follow(const struct mysqld *m, const struct mysqld *source)
+{
+    const struct channel *c = &m->channel;
+    bool is_applied = c->relay.head == c->relay.n || (c->sql && c->sql_errno == 0);
+    size_t purged_n = source->log.purged_n;
+    if (!is_applied || c->sql_errno != 0) return false;
+    if (purged_n > 0 && !has(m, &source->log.e[purged_n - 1].t)) return false;
+    for (unsigned i = 0; i < m->log.last.n; i++) {
+        const struct gtid_domain *own = &m->log.last.d[i], *applied = pos_find(&m->log.applied, own->domain);
+        if (!applied || applied->seq < own->seq) return false;
+    }
+    return true;
+}
+
+uint64_t mysqld_started_s(const struct mysqld *m)
+{
+    return (uint64_t)m->started_wall_s;
+}
+
 const struct mysqld_fence *mysqld_fence(const struct mysqld *m)
 {
     return &m->fence;
@@ -388,4 +442,10 @@ void mysqld_on_ok(struct mysqld *m, mysqld_ok_fn *fn, void *arg)
 {
     m->on_ok = fn;
     m->on_ok_arg = arg;
+}
+
+void mysqld_on_drop(struct mysqld *m, mysqld_dropped_fn *fn, void *arg)
+{
+    m->on_drop = fn;
+    m->on_drop_arg = arg;
 }

@@ -123,6 +123,19 @@ void mysqld_applied_pos(const struct mysqld *m, struct gtid_pos *pos);
 void mysqld_received_pos(const struct mysqld *m, struct gtid_pos *pos);
 /* Node of the server that its receiver is set to; SIM_WORLD: none. '*is_receiving': the receiver is not stopped. */
 sim_node mysqld_source(const struct mysqld *m, bool *is_receiving);
+/* It lives, its receiver is connected to 'source', and its applier runs. */
+bool mysqld_follows(const struct mysqld *m, sim_node source);
+/* Errno with which the applier stopped; 0: none. */
+unsigned mysqld_applier_error(const struct mysqld *m);
+/* It can say how far it has received: it has forgotten after a restart, and its relay log is not empty. */
+bool mysqld_knows_received(const struct mysqld *m);
+/* It has written nothing of its own since it follows, what it received is executed or will be, and 'source' has not
+ * purged what it lacks. */
+bool mysqld_can_follow(const struct mysqld *m, const struct mysqld *source);
+/* When it was started, seconds since 1970 by its own clock: its incarnation, as it tells it. */
+uint64_t mysqld_started_s(const struct mysqld *m);
+/* Its binlog or its relay log has the transaction, visible or not. */
+bool mysqld_holds(const struct mysqld *m, const struct mysqld_trx *trx);
 /* Stored in regent.fence; identity is "" before it is enrolled. */
 struct mysqld_fence {
     char identity[FSM_NAME_SIZE];
@@ -139,5 +152,9 @@ void mysqld_on_change(struct mysqld *m, mysqld_changed_fn *fn, void *arg);
 enum mysqld_ok { MYSQLD_OK, MYSQLD_OK_OF_KILLED, MYSQLD_OK_FALSE };
 typedef void mysqld_ok_fn(void *arg, struct mysqld *m, const struct mysqld_trx *trx, enum mysqld_ok ok);
 void mysqld_on_ok(struct mysqld *m, mysqld_ok_fn *fn, void *arg);
+/* Called for each received and not executed transaction, before a statement (CHANGE, START, RESET) throws it away with
+ * the relay log: for S5. */
+typedef void mysqld_dropped_fn(void *arg, struct mysqld *m, const struct mysqld_trx *trx);
+void mysqld_on_drop(struct mysqld *m, mysqld_dropped_fn *fn, void *arg);
 
 #endif

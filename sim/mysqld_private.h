@@ -406,6 +406,8 @@ struct mysqld {
     void *on_change_arg;
     mysqld_ok_fn *on_ok;
     void *on_ok_arg;
+    mysqld_dropped_fn *on_drop;
+    void *on_drop_arg;
     /* Texts of the positions, made anew when they change. */
     struct { struct pos pos; char text[POS_TEXT_SIZE]; } shown[4];
 };

@@ -35,8 +35,11 @@ static void relay_add(struct relay *r, const struct mysqld_trx *t, int64_t now_u
     r->space += RELAY_EVENT_BYTES;
 }
 
-static void relay_purge(struct relay *r)
+/* A statement throws it away, with what was not executed. */
+static void relay_purge(struct mysqld *m)
 {
+    struct relay *r = &m->channel.relay;
+    for (size_t i = r->head; m->on_drop && i < r->n; i++) m->on_drop(m->on_drop_arg, m, &r->e[i].t);
     r->head = r->n = r->synced = r->dropped = 0;
     r->space = RELAY_FILE_BYTES;
 }
@@ -404,7 +407,7 @@ unsigned replica_start_threads(struct mysqld *m, bool io, bool sql)
     struct channel *c = &m->channel;
     if (!c->exists) return 1200;
     if (c->gtid && c->io == IO_NO && !c->sql) {
-        relay_purge(&c->relay);
+        relay_purge(m);
         c->received = m->log.applied;
     }
     if (io && c->io == IO_NO) {
@@ -442,6 +445,7 @@ unsigned replica_reset_all(struct session *s)
 {
     struct channel *c = &s->m->channel;
     if (is_running(c)) return 1198;
+    relay_purge(s->m);
     free(c->relay.e);
     *c = (struct channel){0};
     return 0;
@@ -474,7 +478,7 @@ unsigned replica_change(struct session *s, const struct program *p, uint32_t fir
         *c = (struct channel){.exists = true, .gtid = true, .retry_s = 60,
                               .heartbeat_us = m->now.slave_net_timeout_s * SIM_S / 2};
     for (uint32_t i = 0; i < n; i++) change_one(m, &p->code[first + i], &s->frame.literals->v[p->code[first + i].c]);
-    relay_purge(&c->relay);
+    relay_purge(m);
     c->heartbeats = 0;
     c->file_n = 0;
     c->file_pos = 4;

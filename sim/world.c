@@ -178,6 +178,17 @@ static void pretend(struct world *w)
     world_break(w, (enum world_verdict)w->options.pretended, "pretended: as --pretend asked for");
 }
 
+/* The liveness phase. */
+static bool converge(struct world *w, int64_t until_us)
+{
+    while (sim_now_us(w->sim) < until_us) {
+        int64_t next_us = sim_now_us(w->sim) + SIM_S;
+        if (!run_until(w, next_us < until_us ? next_us : until_us)) return false;
+        check_live(w->check);
+    }
+    return w->verdict == WORLD_OK;
+}
+
 static bool live(struct world *w)
 {
     int64_t start_us = sim_now_us(w->sim);
@@ -191,7 +202,7 @@ static bool live(struct world *w)
     if (!run_until(w, sim_now_us(w->sim) + storm_us)) return false;
     w->is_healing = true;
     nemesis_heal(w->nemesis);
-    if (!run_until(w, start_us + storm_us + 75 * SIM_S)) return false;
+    if (!converge(w, start_us + storm_us + 75 * SIM_S)) return false;
     check_end(w->check);
     return w->verdict == WORLD_OK;
 }

@@ -20,6 +20,7 @@ struct world_options {
     unsigned sites_max; /* Clusters: 1 to so many; 0: managers alone. */
     unsigned faults_n; /* Of the world that is minimised. */
     bool has_plots;    /* Faults at moments chosen against a rule, too (nemesis_plot.c, nemesis_strike.c). */
+    bool checks_live;  /* L1 to L3 in the liveness phase, too. */
     int pretended;     /* Each seed ends so, before its first fault: an enum world_verdict, or WORLD_CRASH; 0: not. */
     bool leave_out[NEMESIS_FAULTS_MAX]; /* Faults that do not come, by number (--minimise). */
 };

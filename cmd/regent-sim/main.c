@@ -26,6 +26,7 @@ static const char usage[] =
     "  --clusters N   at most N clusters (default 4); 0: managers alone\n"
     "  --no-plots     no faults at moments chosen against a rule (--plots: with them, as ever)\n"
     "  --quiet        no traces of failing seeds\n"
+    "  --live         L1, L2 and L3 in the minute after the healing, too (sim/README.md)\n"
     "  --marks        how many seeds reached each mark (a build with MUTANTS=1)\n"
     "  --first        end at the first seed that fails\n"
     "\n"
@@ -90,6 +91,7 @@ static int take_option(struct run_options *o, char **argv, int *at)
     if (text_equal(name, "--trace")) o->is_traced = true;
     else if (text_equal(name, "--minimise")) o->is_minimised = true;
     else if (text_equal(name, "--quiet")) o->is_quiet = true;
+    else if (text_equal(name, "--live")) o->world.checks_live = true;
     else if (text_equal(name, "--marks")) o->tells_marks = true;
     else if (text_equal(name, "--first")) o->is_first = true;
     else if (text_equal(name, "--plots")) o->world.has_plots = true;

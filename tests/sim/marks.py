@@ -61,7 +61,7 @@ def read_marks(output):
 
 
 def run_chunk(binary, first, seeds):
-    done = subprocess.run([binary, "--plots", "--quiet", "--marks", "--from", str(first), "--seeds", str(seeds)],
+    done = subprocess.run([binary, "--quiet", "--marks", "--from", str(first), "--seeds", str(seeds)],
                           stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, errors="replace", check=False)
     return done.returncode, done.stdout
 

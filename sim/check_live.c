@@ -1,0 +1,315 @@
+/* Liveness: L1, L2 and L3 of one cluster. See check.h.
+ *
+ * What must come true is worked out here from the committed state and from what the servers truly are, by the rules of
+ * DESIGN §2 and §6, and not by the code of plan/; what Regent says of it comes from the functions that answer
+ * `regent status`. Each must have come true when its condition has held for a while in the healed core. What this
+ * version leaves to an operator (docs/limits.md) is no violation as long as it is told. */
+#include <string.h>
+
+#include "manager/report.h"
+#include "sim/check_private.h"
+
+enum {
+    MASTER_US = 45 * SIM_S, /* L1: one plan that gives up (30 s at OPEN), the back-off (5 s), one that succeeds. */
+    PLACE_US = 30 * SIM_S,  /* L2 */
+    STEP_US = 45 * SIM_S,   /* L3: no step takes longer. */
+    LEAD_US = 2900 * SIM_MS, /* L3: no leader gives a candidate up sooner (3 s). */
+};
+
+/* What the leader says of a cluster now. */
+struct word {
+    const struct fsm_cluster *cluster;
+    struct report_cluster report;
+    const char *why;
+    enum report_state state;
+    char text[FSM_TEXT_SIZE * 3];
+};
+
+static struct sim *sim_of(const struct check_site *cs)
+{
+    return cs->site->world->sim;
+}
+
+static const char *name_of(const struct check_site *cs, unsigned server)
+{
+    return sim_node_name(sim_of(cs), mysqld_node(cs->site->servers[server]));
+}
+
+static bool is_up(const struct check_site *cs, uint8_t server)
+{
+    sim_node node = mysqld_node(cs->site->servers[server]);
+    bool runs = sim_process(sim_of(cs), node) == SIM_RUNNING && sim_host(sim_of(cs), node) == SIM_HOST_UP;
+    return runs && mysqld_is_up(cs->site->servers[server]);
+}
+
+static bool has_open_master(const struct check_site *cs, const struct fsm_cluster *c)
+{
+    return c->master < c->servers_n && is_up(cs, c->master) && mysqld_is_open(cs->site->servers[c->master]);
+}
+
+/* '*since_us' as long as 'is_so'. True when it has been so for 'bound_us'. */
+static bool lasts(const struct check_site *cs, int64_t *since_us, bool is_so, int64_t bound_us)
+{
+    int64_t now_us = sim_now_us(sim_of(cs));
+    if (!is_so) *since_us = 0;
+    else if (*since_us == 0) *since_us = now_us;
+    return is_so && now_us - *since_us >= bound_us;
+}
+
+/* Fills '*word'. False while the leader has not looked at the cluster yet. */
+static bool ask(const struct check_site *cs, struct word *word)
+{
+    const struct manager *leader = world_leader(cs->site->world);
+    const struct fsm_state *state = leader ? manager_state(leader) : NULL;
+    *word = (struct word){.cluster = state ? fsm_cluster_find(state, cs->site->name) : NULL};
+    if (!word->cluster) return false;
+    uint8_t at = fsm_cluster_index(state, word->cluster);
+    const struct plan_update *update = driver_update(leader->driver, at);
+    const struct view *view = observe_view(leader->observe, at);
+    if (!update || !view) return false;
+    word->why = update->why;
+    word->report = (struct report_cluster){state, word->cluster, view, &update->diagnosis};
+    struct text text = TEXT_ON(word->text);
+    word->state = report_cluster_state(&word->report, &text);
+    return true;
+}
+
+/* --- L3: plans are carried on ------------------------------------------------------------------------------------- */
+
+/* A candidate is given up, at the earliest, when a leader has tried for a while: a new one that gives up at once has
+ * not carried the plan on. (At REVOKE positions may show at once that nobody can be promoted.) */
+static void check_failed(struct check_site *cs, const struct fsm_plan *plan)
+{
+    const struct check *check = cs->check;
+    int64_t now_us = sim_now_us(sim_of(cs)), since_us = cs->step_since_us;
+    int64_t lead_us = check->lead_since_us > since_us ? check->lead_since_us : since_us;
+    int64_t before_us = check->lead_before_us > since_us ? check->lead_before_us : since_us;
+    bool has_tried = now_us - lead_us >= LEAD_US || check->lead_since_us - before_us >= LEAD_US;
+    if (plan->reason[0] == '\0')
+        world_break(cs->site->world, WORLD_LIVENESS, "L3: plan %llu %s without a reason",
+                    (unsigned long long)plan->token, fsm_plan_state_name(plan->state));
+    if (plan->kind != PLAN_FAILOVER || plan->state != PLAN_STATE_FAILED || plan->step == STEP_REVOKE) return;
+    if (strstr(plan->reason, " fails: ")) return; /* It was asked, and said that it cannot. */
+    if (!has_tried && cs->site->world->options.checks_live)
+        world_break(cs->site->world, WORLD_LIVENESS, "L3: plan %llu was given up at step %s by a leader that had just "
+                    "come: %s", (unsigned long long)plan->token, fsm_step_name(plan->step), plan->reason);
+}
+
+void check_live_follow(struct check_site *cs, const struct fsm_state *state, const struct fsm_cluster *c)
+{
+    const struct fsm_plan *plan = fsm_plan_find(state, cs->plan);
+    if (plan && plan->state != PLAN_STATE_RUNNING && plan->state != PLAN_STATE_FINISHED) check_failed(cs, plan);
+    plan = fsm_plan_find(state, c->plan);
+    bool is_new = c->plan != cs->plan;
+    if (!plan || (!is_new && plan->step == cs->step)) return;
+    bool is_again = plan->step == STEP_ESTABLISH && cs->step == STEP_OPEN; /* With another acker. */
+    if (!is_new && plan->step < cs->step && !is_again)
+        world_break(cs->site->world, WORLD_LIVENESS, "L3: plan %llu goes back from step %s to %s",
+                    (unsigned long long)plan->token, fsm_step_name(cs->step), fsm_step_name(plan->step));
+    cs->step_since_us = sim_now_us(sim_of(cs));
+}
+
+/* A lossless cluster waits at ESTABLISH until somebody can acknowledge. */
+static bool waits_for_acker(const struct check_site *cs, const struct fsm_cluster *c, const struct fsm_plan *plan)
+{
+    if (plan->step != STEP_ESTABLISH || c->durability != DURABILITY_LOSSLESS) return false;
+    for (uint8_t i = 0; i < c->servers_n; i++) {
+        bool is_other = i != plan->to && i != plan->from && c->servers[i].state == SERVER_MEMBER && is_up(cs, i);
+        if (is_other && mysqld_can_follow(cs->site->servers[i], cs->site->servers[plan->to])) return false;
+    }
+    return true;
+}
+
+static void check_plan(struct check_site *cs, const struct fsm_state *state, const struct fsm_cluster *c)
+{
+    const struct fsm_plan *plan = fsm_plan_find(state, c->plan);
+    int64_t healed_us = cs->check->healed_us, since_us = cs->step_since_us;
+    if (since_us < healed_us) since_us = healed_us;
+    if (!plan || sim_now_us(sim_of(cs)) - since_us < STEP_US || waits_for_acker(cs, c, plan)) return;
+    struct word word;
+    (void)ask(cs, &word);
+    world_break(cs->site->world, WORLD_LIVENESS, "L3: plan %llu of %s stands still at step %s: %s",
+                (unsigned long long)c->plan, cs->site->name, fsm_step_name(plan->step), word.why ? word.why : "");
+}
+
+/* --- L1: an open master ------------------------------------------------------------------------------------------- */
+
+/* Enough ackers of the reign run, in the incarnation in which they acknowledged, or its own master does (A4). */
+static bool is_accounted_for(const struct check_site *cs, const struct fsm_cluster *c, const struct fsm_reign *r)
+{
+    unsigned there = 0, ackers = fsm_set_count(r->ackers);
+    if (r->master == c->master && is_up(cs, r->master)) return true;
+    if (r->k == 0 || (!r->lossless && (r->opened || r->epoch <= c->epoch))) return false;
+    for (uint8_t i = 0; i < c->servers_n; i++) {
+        bool is_same = !r->lossless || r->started_s[i] == mysqld_started_s(cs->site->servers[i]);
+        there += fsm_set_has(r->ackers, i) && is_up(cs, i) && is_same;
+    }
+    return there + r->k > ackers;
+}
+
+/* It can be promoted, or acknowledge for who is. */
+static bool is_fit(const struct check_site *cs, const struct fsm_cluster *c, uint8_t server)
+{
+    const struct mysqld *m = cs->site->servers[server];
+    bool is_member = c->servers[server].state == SERVER_MEMBER && server != c->master;
+    return is_member && is_up(cs, server) && !mysqld_is_open(m) && mysqld_applier_error(m) == 0 &&
+           mysqld_knows_received(m);
+}
+
+static bool is_within(const struct gtid_pos *pos, const struct gtid_pos *all)
+{
+    for (unsigned i = 0; i < pos->n; i++) {
+        unsigned k = 0;
+        while (k < all->n && all->d[k].domain != pos->d[i].domain) k++;
+        if (k == all->n || all->d[k].seq < pos->d[i].seq) return false;
+    }
+    return true;
+}
+
+/* No server that runs has what the master lacks: it would be the one to be promoted. */
+static bool master_has_all(const struct check_site *cs, const struct fsm_cluster *c)
+{
+    struct gtid_pos all, logged, received;
+    mysqld_binlog_pos(cs->site->servers[c->master], &all);
+    for (uint8_t i = 0; i < c->servers_n; i++) {
+        if (!is_up(cs, i)) continue;
+        mysqld_binlog_pos(cs->site->servers[i], &logged);
+        mysqld_received_pos(cs->site->servers[i], &received);
+        if (!is_within(&logged, &all) || !is_within(&received, &all)) return false;
+    }
+    return true;
+}
+
+/* The master runs, and somebody can acknowledge for it when it goes on. */
+static bool could_go_on(const struct check_site *cs, const struct fsm_cluster *c)
+{
+    if (c->master >= c->servers_n || !is_up(cs, c->master) || !master_has_all(cs, c)) return false;
+    bool is_enough = c->durability != DURABILITY_LOSSLESS;
+    for (uint8_t i = 0; i < c->servers_n; i++) {
+        const struct mysqld *m = cs->site->servers[i];
+        bool is_other = i != c->master && c->servers[i].state == SERVER_MEMBER && is_up(cs, i) && !mysqld_is_open(m);
+        if (is_other && mysqld_can_follow(m, cs->site->servers[c->master])) is_enough = true;
+    }
+    return is_enough;
+}
+
+/* All that was acknowledged is with those who run, and one of them can be promoted, or the master can go on. */
+static bool could_have_master(const struct check_site *cs, const struct fsm_cluster *c)
+{
+    unsigned fit_n = 0;
+    for (uint8_t i = 0; i < c->reigns_n; i++)
+        if (!c->reigns[i].unfenced && !is_accounted_for(cs, c, &c->reigns[i])) return false;
+    for (uint8_t i = 0; i < c->servers_n; i++) fit_n += is_fit(cs, c, i);
+    return fit_n > 1 || (fit_n == 1 && c->durability != DURABILITY_LOSSLESS) || could_go_on(cs, c);
+}
+
+static void check_master_opens(struct check_site *cs, const struct fsm_state *state, const struct fsm_cluster *c)
+{
+    const struct fsm_plan *plan = fsm_plan_find(state, c->plan);
+    bool waits = plan && waits_for_acker(cs, c, plan);
+    bool is_amiss = c->epoch != 0 && !has_open_master(cs, c) && !waits && (plan || could_have_master(cs, c));
+    if (!lasts(cs, &cs->no_master_since_us, is_amiss, MASTER_US)) return;
+    struct word word;
+    if (ask(cs, &word))
+        world_break(cs->site->world, WORLD_LIVENESS, "L1: %s has no open master, and could have one: %s (%s: %s)",
+                    cs->site->name, word.why, report_state_name(word.state), word.text);
+}
+
+/* --- L2: every server is in its place, or told -------------------------------------------------------------------- */
+
+/* The reason of a quarantine says what to do. */
+static bool says_what_to_do(const char *reason)
+{
+    static const char *const words[] = {"rebuild", "rejoin", "bring", "repoint", "check", "stop", "give", "enrol"};
+    for (size_t i = 0; i < ARRAY_LEN(words); i++)
+        if (strstr(reason, words[i])) return true;
+    return false;
+}
+
+/* How a server that runs is out of its place; NULL: it is not. A receiver that stands still is the operator's (a server
+ * that was restarted, or a plan that failed: docs/limits.md), but it is set to the master. */
+static const char *find_astray(const struct check_site *cs, const struct fsm_cluster *c, uint8_t server)
+{
+    const struct mysqld *m = cs->site->servers[server];
+    bool is_receiving = false;
+    if (server == c->master) return NULL; /* L1 */
+    if (mysqld_is_open(m)) return "is writable, and not the master";
+    /* A plan that failed leaves its acker where it was (docs/limits.md). */
+    if (c->servers[server].state != SERVER_MEMBER || c->epoch_used > c->epoch) return NULL;
+    if (mysqld_source(m, &is_receiving) == mysqld_node(cs->site->servers[c->master])) return NULL;
+    return "does not replicate from the master, and is not quarantined";
+}
+
+static void check_place(struct check_site *cs, const struct fsm_cluster *c, uint8_t server)
+{
+    const struct fsm_server *s = &c->servers[server];
+    const char *how = has_open_master(cs, c) && c->plan == 0 && is_up(cs, server) ? find_astray(cs, c, server) : NULL;
+    if (s->state == SERVER_QUARANTINED && !says_what_to_do(s->reason))
+        world_break(cs->site->world, WORLD_LIVENESS, "L2: %s is quarantined, and not told what to do: %s",
+                    name_of(cs, server), s->reason);
+    if (lasts(cs, &cs->astray_since_us[server], how != NULL, PLACE_US))
+        world_break(cs->site->world, WORLD_LIVENESS, "L2: %s %s", name_of(cs, server), how);
+}
+
+/* --- L2: what is wrong is told ------------------------------------------------------------------------------------ */
+
+static void check_server_told(struct check_site *cs, const struct word *word, uint8_t server)
+{
+    const struct fsm_cluster *c = word->cluster;
+    const struct mysqld *m = cs->site->servers[server];
+    char buffer[FSM_TEXT_SIZE * 2];
+    struct text text = TEXT_ON(buffer);
+    bool is_ok = text_equal(report_server_health(&word->report, server, &text), "ok");
+    bool is_led = has_open_master(cs, c);
+    bool follows = is_led && mysqld_follows(m, mysqld_node(cs->site->servers[c->master]));
+    bool is_in_place = is_up(cs, server) && (server == c->master ? mysqld_is_open(m) : follows || !is_led);
+    if (!is_ok && buffer[0] == '\0')
+        world_break(cs->site->world, WORLD_LIVENESS, "L2: nothing says what is wrong with %s", name_of(cs, server));
+    if (is_ok && !is_in_place)
+        world_break(cs->site->world, WORLD_LIVENESS, "L2: %s is not in its place, and is shown as ok",
+                    name_of(cs, server));
+}
+
+static void check_cluster_told(struct check_site *cs, const struct word *word)
+{
+    const struct fsm_cluster *c = word->cluster;
+    bool is_open = has_open_master(cs, c);
+    bool takes_writes = is_open && mysqld_can_acknowledge(cs->site->servers[c->master]);
+    /* It answers, and all its connections are taken: nobody knows whether it takes writes. And the connection of an
+     * acker that lost its power is counted for long, so that its commits are not seen to wait for it. */
+    bool is_unknown = is_open || word->report.diagnosis->row == DIAGNOSIS_ALARM;
+    bool is_told = word->text[0] != '\0' && word->state != REPORT_OK &&
+                   (word->state != REPORT_DEGRADED || is_unknown);
+    if (!takes_writes && !is_told)
+        world_break(cs->site->world, WORLD_LIVENESS, "L2: %s cannot be written to, and is shown as %s: %s",
+                    cs->site->name, report_state_name(word->state), word->text);
+}
+
+/* --- the whole ---------------------------------------------------------------------------------------------------- */
+
+void check_live_look(struct check_site *cs)
+{
+    const struct fsm_state *state = manager_state(world_leader(cs->site->world));
+    const struct fsm_cluster *c = fsm_cluster_find(state, cs->site->name);
+    if (!c) return;
+    if (c->epoch != cs->live_epoch) memset(cs->astray_since_us, 0, sizeof cs->astray_since_us);
+    cs->live_epoch = c->epoch;
+    check_kept_demoted(cs, c);
+    if (!cs->site->world->options.checks_live) return;
+    check_plan(cs, state, c);
+    check_master_opens(cs, state, c);
+    for (uint8_t i = 0; i < c->servers_n && c->master < c->servers_n; i++) check_place(cs, c, i);
+}
+
+void check_live_end(struct check_site *cs)
+{
+    struct word word;
+    bool is_watched = ask(cs, &word);
+    if (!is_watched && cs->cluster != FSM_CLUSTERS_MAX)
+        world_break(cs->site->world, WORLD_LIVENESS, "L1: nobody watches cluster %s", cs->site->name);
+    if (!is_watched) return;
+    SIM_TRACE(sim_of(cs), SIM_WORLD, "%s is %s: %s (%s)", cs->site->name, report_state_name(word.state), word.text,
+              word.why);
+    check_cluster_told(cs, &word);
+    for (uint8_t i = 0; i < cs->site->servers_n; i++) check_server_told(cs, &word, i);
+}
