@@ -25,6 +25,7 @@ struct check_site {
     /* As committed: of the newest index that any manager has applied. */
     uint8_t cluster; /* FSM_CLUSTERS_MAX: not declared yet. */
     uint8_t master;
+    uint8_t written; /* Master of the newest reign whose OPEN was committed, also when that plan has failed since. */
     uint64_t epoch, plan;
     bool is_judged; /* S6 is done with the running plan. */
     char verdict[FSM_NAME_SIZE]; /* That it was begun for. */
