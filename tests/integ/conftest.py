@@ -1,6 +1,8 @@
 """What the integration tests share. They look at the servers and at the writer's record, not at our own log."""
 import os
+import pty
 import signal
+import subprocess
 import sys
 
 import pytest
@@ -63,3 +65,23 @@ def world():
         pytest.skip(reason)
     with namespaces.World() as world:
         yield world
+
+
+@pytest.fixture
+def own_mounts():
+    """Skips where no mount namespace can be had: in a container without the right, in a root that is no mount point."""
+    done = subprocess.run(["unshare", "--mount", "true"], capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        pytest.skip(f"no mount namespace here ({done.stderr.strip()}), so no disk is full")
+
+
+@pytest.fixture
+def terminal():
+    """Both ends of a terminal; skips where there is none (a root without /dev/pts)."""
+    try:
+        ours, theirs = pty.openpty()
+    except OSError as e:
+        pytest.skip(f"no terminal here ({e}), so nobody is asked")
+    yield ours, theirs
+    os.close(theirs)
+    os.close(ours)

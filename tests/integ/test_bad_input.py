@@ -202,6 +202,7 @@ def assert_ends_for_want_of_space(manager, code, output):
     assert len(told) == 1 and manager.data_dir in told[0] and "free" in told[0], output
 
 
+@pytest.mark.usefixtures("own_mounts")
 def test_full_disk(scene):
     """The disk under one manager's Raft directory is full: that one ends and says why; the others go on."""
     group = Group(scene)
@@ -214,6 +215,7 @@ def test_full_disk(scene):
     assert group.wait_leader() in others
 
 
+@pytest.mark.usefixtures("own_mounts")
 def test_disk_fills_up(scene):
     """There is room for one segment of the log only: the manager says so at once, while its reserve lasts, and once."""
     group = Group(scene)
@@ -234,6 +236,7 @@ def test_disk_fills_up(scene):
     group.regent("cluster", "add", path, manager=others[0])
 
 
+@pytest.mark.usefixtures("own_mounts")
 def test_full_disk_at_bootstrap(scene):
     manager = Group(scene).managers[0]
     # One inode: the directory itself. Every file that is made in it meets "No space left on device".

@@ -5,7 +5,6 @@ A fake manager speaks the frames of lib/frame.h and the few protobuf fields of p
 import concurrent.futures
 import json
 import os
-import pty
 import select
 import socket
 import struct
@@ -466,30 +465,25 @@ def test_failover_options_reach_the_manager(manager):
     assert done.returncode == OK and "db2 replaces db1" in done.stdout
 
 
-def on_a_terminal(m, typed):
+def on_a_terminal(terminal, m, typed):
     """Runs a failover with a terminal on stdin. Returns (exit code, stdout, stderr)."""
-    ours, theirs = pty.openpty()
-    try:
-        os.write(ours, typed)
-        done = regent("--connect", m.address, "failover", "shop", stdin=theirs)
-    finally:
-        os.close(theirs)
-        os.close(ours)
-    return done
+    ours, theirs = terminal
+    os.write(ours, typed)
+    return regent("--connect", m.address, "failover", "shop", stdin=theirs)
 
 
-def test_failover_asks_on_a_terminal(manager):
+def test_failover_asks_on_a_terminal(manager, terminal):
     m = manager(Failover())
-    done = on_a_terminal(m, b"n\n")
+    done = on_a_terminal(terminal, m, b"n\n")
     assert done.returncode == FAILED and "nothing was done" in done.stderr
     assert "db2 replaces db1" in done.stderr and "Replace the master of shop now? [y/N]" in done.stderr
     assert all(r.get(8) for r in m.requests), "only the dry run was sent"
-    assert on_a_terminal(m, b"y\n").returncode == OK
+    assert on_a_terminal(terminal, m, b"y\n").returncode == OK
 
 
-def test_refused_failover_does_not_ask(manager):
+def test_refused_failover_does_not_ask(manager, terminal):
     m = manager(Failover(dry=REFUSED))
-    done = on_a_terminal(m, b"y\n")
+    done = on_a_terminal(terminal, m, b"y\n")
     assert done.returncode == REFUSED and "[y/N]" not in done.stderr
     assert all(r.get(8) for r in m.requests)
 
