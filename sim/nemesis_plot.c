@@ -91,6 +91,7 @@ static void strike_later(const struct victim *v, enum loss loss, int64_t after_u
 {
     struct nemesis *n = v->nemesis;
     struct blow *b = malloc(sizeof *b);
+    MUST(n);
     MUST(b);
     *b = (struct blow){.v = *v, .loss = loss, .for_us = for_us};
     for (unsigned i = 0; i < n->world->managers_n; i++) b->from |= UINT64_C(1) << n->world->managers[i].node;

@@ -19,8 +19,10 @@ struct mark {
         mark_##id.reached_n++;                                                                                         \
     } while (0)
 #else
+/* Named, so that two branches that only count are not the same to who reads the code, clang-tidy among them. */
 #define MARK(id)                                                                                                       \
     do {                                                                                                               \
+        (void)#id;                                                                                                     \
     } while (0)
 #endif
 
