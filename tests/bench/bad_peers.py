@@ -13,7 +13,9 @@ Bad peers live on other hosts. Here they would take turns with the managers on t
 them more than it costs the manager. No priority helps: a kernel that preempts lazily lets even a SCHED_IDLE thread run
 on to the next tick (measured on two CPUs: 20 threads that compute 2 ms each now and then, at SCHED_IDLE, and connect to
 nobody, take the p99 of commits from 0.69 to 2.25 ms). So they get a CPU of their own, and the managers and the client
-have the others, before and among. SHARED=1 leaves them all on all CPUs. To stderr: what share of one CPU they used.
+have the others, before and among. It is the one with the fewest interrupts: what the disk says to a commit is passed on
+by a kernel thread of the CPU that its interrupts go to, and that thread would wait for them, too. SHARED=1 leaves them
+all on all CPUs. To stderr: what share of one CPU they used.
 """
 import os
 import statistics
@@ -52,12 +54,25 @@ class Share:
         return f"{100 * (cpu_s(self.pids) - self.cpu) / (time.monotonic() - self.since):.0f} %"
 
 
+def interrupts():
+    """Of each CPU, since the start."""
+    counts = {}
+    with open("/proc/interrupts") as f:
+        numbers = [int(name[3:]) for name in f.readline().split()]
+        for line in f:
+            for cpu, n in zip(numbers, line.split()[1:]):
+                counts[cpu] = counts.get(cpu, 0) + (int(n) if n.isdigit() else 0)
+    return counts
+
+
 def cpus():
     """Those of the managers and the client, and those of the bad peers."""
-    usable = sorted(os.sched_getaffinity(0))
+    usable = os.sched_getaffinity(0)
     if IS_SHARED or len(usable) < 2:
         return usable, usable
-    return usable[:-1], usable[-1:]
+    counts = interrupts()
+    calmest = min(sorted(usable), key=lambda cpu: counts.get(cpu, 0))
+    return usable - {calmest}, {calmest}
 
 
 def run(scene):
