@@ -535,6 +535,21 @@ static void test_close_bars_under_a_guard(void **state)
     assert_true(at("SET @released = RELEASE_LOCK('regent.close');") < at("UPDATE regent.fence SET token"));
 }
 
+/* F2: a master that still has the channel of its time as a replica shows the position of that time. What it wrote
+ * itself is in its binlog, and belongs to what the closed master has. */
+static void test_close_tells_what_it_wrote(void **state)
+{
+    (void)state;
+    struct verb v = a_verb(VERB_CLOSE);
+
+    as_promoted();
+    model.s.read_only = "0";
+    model.s.binlog = "0-2-120";
+    const struct verb_outcome *o = perform("", &v);
+    assert_int_equal(o->state, VERB_STATE_DONE);
+    assert_string_equal(o->executed, "0-2-120");
+}
+
 static void test_close_makes_room_for_the_bar(void **state)
 {
     (void)state;
@@ -612,6 +627,7 @@ int main(void)
         T(test_close_ends_only_sessions_from_before),
         T(test_close_ends_writers_behind_a_bar),
         T(test_close_bars_under_a_guard),
+        T(test_close_tells_what_it_wrote),
         T(test_close_makes_room_for_the_bar),
         T(test_enrol_asks_what_the_server_does_after_a_restart),
     };
