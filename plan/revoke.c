@@ -268,7 +268,6 @@ static void fail_diverged(struct work *w, const struct revoke *r)
                            "old master %s, or mend the applier of %s", work_name(w, i),
                   sight_self(w->in->view, i)->facts.binlog, work_name(w, old_master(w)), work_name(w, i));
         return;
-        return;
     }
     text_addf(&reason, "what the followers received contradicts, so nobody can be promoted without loss: compare the "
                        "positions, quarantine the wrong one, or regent failover %s --accept-loss", w->cluster->name);
