@@ -38,6 +38,7 @@ struct check_site {
     uint64_t opens[CLUSTER_SERVERS_MAX]; /* Token of the plan whose committed step OPEN named it last. */
     bool loss_accepted; /* An operator has; S2 says nothing of this site any more. */
     int64_t healthy_since_us; /* S6: the master has been able to commit since. */
+    int64_t silent_until_us;  /* S6: when last no follower had heard of it for the timeout; 0: never. */
     int64_t last_ok_us;
     uint64_t acks;
     /* S5: of each server, in its present life. */

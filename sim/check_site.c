@@ -8,7 +8,11 @@
 #include "lib/base/text.h"
 #include "sim/check_private.h"
 
-enum { HEALTHY_US = 4 * SIM_S, OK_FRESH_US = SIM_S };
+enum {
+    HEALTHY_US = 4 * SIM_S,
+    OK_FRESH_US = SIM_S,
+    SILENCE_SLACK_US = 500 * SIM_MS, /* For the commit, and for the first verb to reach a server. */
+};
 
 static struct sim *sim_of(const struct check_site *cs)
 {
@@ -150,9 +154,24 @@ static bool is_healthy(const struct check_site *cs)
     return ackers >= cs->k;
 }
 
+/* No follower has heard anything of the master for the timeout, whatever kept it from that: it is silent (DESIGN §8). */
+static bool is_silent(const struct check_site *cs)
+{
+    sim_node master = mysqld_node(cs->site->servers[cs->master]);
+    int64_t since_us = sim_now_us(sim_of(cs)) - (int64_t)cs->site->timeout_ms * SIM_MS;
+    for (unsigned i = 0; i < cs->site->servers_n; i++) {
+        bool is_receiving = false;
+        bool follows = mysqld_source(cs->site->servers[i], &is_receiving) == master && is_receiving;
+        if (follows && runs(cs, i) && mysqld_heard_us(cs->site->servers[i]) > since_us) return false;
+    }
+    return true;
+}
+
 static void follow_health(struct check_site *cs)
 {
-    if (!is_healthy(cs)) cs->healthy_since_us = sim_now_us(sim_of(cs));
+    int64_t now_us = sim_now_us(sim_of(cs));
+    if (!is_healthy(cs)) cs->healthy_since_us = now_us;
+    if (cs->master < cs->site->servers_n && is_silent(cs)) cs->silent_until_us = now_us;
 }
 
 static void follow_begin(struct check_site *cs, const struct fsm_plan *plan)
@@ -174,7 +193,11 @@ static void check_first_change(struct check_site *cs, uint64_t token)
     if (cs->is_judged || cs->plan == 0 || token != cs->plan) return;
     cs->is_judged = true;
     follow_health(cs);
-    bool is_false = now - cs->healthy_since_us > HEALTHY_US && now - cs->last_ok_us < OK_FRESH_US;
+    /* What followers hear is looked at a moment before (plan/diagnose.c): a connection that lost packets for the whole
+     * timeout may carry commits again just as the first server is told. */
+    int64_t evidence_us = (int64_t)cs->site->timeout_ms * SIM_MS / 4 + SILENCE_SLACK_US;
+    bool was_silent = cs->silent_until_us != 0 && now - cs->silent_until_us < evidence_us;
+    bool is_false = now - cs->healthy_since_us > HEALTHY_US && now - cs->last_ok_us < OK_FRESH_US && !was_silent;
     if (is_false)
         world_break(cs->site->world, WORLD_SAFETY, "S6: %s is being replaced (%s), and it commits its clients' writes",
                     name_of(cs, cs->master), cs->verdict);

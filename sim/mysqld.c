@@ -373,6 +373,11 @@ sim_node mysqld_source(const struct mysqld *m, bool *is_receiving)
     return m->channel.exists ? m->channel.source : SIM_WORLD;
 }
 
+int64_t mysqld_heard_us(const struct mysqld *m)
+{
+    return m->channel.heard_us;
+}
+
 bool mysqld_follows(const struct mysqld *m, sim_node source)
 {
     const struct channel *c = &m->channel;

@@ -123,6 +123,8 @@ void mysqld_applied_pos(const struct mysqld *m, struct gtid_pos *pos);
 void mysqld_received_pos(const struct mysqld *m, struct gtid_pos *pos);
 /* Node of the server that its receiver is set to; SIM_WORLD: none. '*is_receiving': the receiver is not stopped. */
 sim_node mysqld_source(const struct mysqld *m, bool *is_receiving);
+/* When its receiver last heard anything of its source; 0: never. */
+int64_t mysqld_heard_us(const struct mysqld *m);
 /* It lives, its receiver is connected to 'source', and its applier runs. */
 bool mysqld_follows(const struct mysqld *m, sim_node source);
 /* Errno with which the applier stopped; 0: none. */
