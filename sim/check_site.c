@@ -154,7 +154,7 @@ static bool is_healthy(const struct check_site *cs)
     return ackers >= cs->k;
 }
 
-/* No follower has heard anything of the master for the timeout, whatever kept it from that: it is silent (DESIGN §8). */
+/* No follower has heard anything of the master for the timeout, whatever kept it from that: it is silent (§8). */
 static bool is_silent(const struct check_site *cs)
 {
     sim_node master = mysqld_node(cs->site->servers[cs->master]);
