@@ -2,7 +2,6 @@
 """Looks whether the simulator reaches every mark (lib/base/mark.h) within 2,000 seeds.
 
     tests/sim/marks.py [--binary FILE] [--seeds N] [--all]      a build with MUTANTS=1
-    tests/sim/marks.py [--binary FILE] --list                   only whether sim/marks.txt is well-formed
 
 Runs seeds 1 to N, a few hundred at a time, and ends as soon as all is reached; with --all it runs them all and prints
 the table, for only then a frequency is one. sim/marks.txt excuses marks, one a line: "NAME: why no seed reaches it".
@@ -100,16 +99,10 @@ def main():
     parser.add_argument("--binary", default=BINARY)
     parser.add_argument("--seeds", type=int, default=2000)
     parser.add_argument("--all", action="store_true")
-    parser.add_argument("--list", action="store_true")
     o = parser.parse_args()
     selftest()
     with open(os.path.join(ROOT, "sim", "marks.txt"), encoding="utf-8") as f:
         excuses, wrong = read_excuses(f.read())
-    if o.list:
-        _, output = run_chunk(o.binary, 1, 1)
-        wrong += unknown(read_marks(output), excuses)
-        print("\n".join(wrong) or "ok")
-        return 1 if wrong else 0
     seeds, reached, failed = run_seeds(o, excuses)
     wrong += judge(reached, excuses, seeds, o.all)
     if o.all:
