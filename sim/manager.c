@@ -186,7 +186,10 @@ static const struct fsm_state *port_state(void *ctx)
 static int port_propose(void *ctx, const struct fsm_command *command, port_proposed_fn *done, void *arg)
 {
     struct manager *m = ctx;
-    return consensus_propose(m->consensus, command, done, arg);
+    int rc = consensus_propose(m->consensus, command, done, arg);
+    bool is_failover = command->kind == CMD_PLAN_BEGIN && command->u.plan_begin.kind == PLAN_FAILOVER;
+    if (rc == 0 && is_failover) world_note_proposal(m->world, m);
+    return rc;
 }
 
 static int port_query(void *ctx, const struct port_request *request)

@@ -10,6 +10,8 @@ struct nemesis *nemesis_new(struct world *world);
 void nemesis_free(struct nemesis *nemesis);
 /* The safety phase begins: faults come, and some go. */
 void nemesis_start(struct nemesis *nemesis);
+/* A leader has proposed a failover: it may be committed much later, by another one. */
+void nemesis_propose(struct nemesis *nemesis, struct manager *leader);
 /* A failover begins: the next blow may come while it runs. */
 void nemesis_strike(struct nemesis *nemesis, const struct site *site);
 /* A step of a failover is committed: whoever takes part in it may be hit. */

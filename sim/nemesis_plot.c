@@ -4,6 +4,7 @@
  * lag: acknowledged rows are received and not executed when the master is lost (A4).
  * acker: the acker restarts just before that, or after; what it held is forgotten (A4).
  * deaf: some managers lose the master, and only they (S6).
+ * hide: managers lose the master, and then its acker, which hears it all the time (S6).
  * wake: the master stands still, or is cut off, for as long as a failover takes, its clients waiting (A3).
  * split: the other replicas lag behind the acker, and it is not the one to be promoted (A4); or they receive
  * slowly (A5, A6).
@@ -168,6 +169,36 @@ void nemesis_plot_deaf(struct nemesis *n)
         sim_kill(n->sim, m->node);
         sim_after(n->sim, SIM_WORLD, for_us, nemesis_boot_manager, m);
     }
+}
+
+struct hiding {
+    struct victim acker;
+    int64_t for_us;
+};
+
+static void hide(void *arg)
+{
+    struct hiding *h = arg;
+    struct nemesis *n = h->acker.nemesis;
+    if (!n->is_over) nemesis_cut_both(n, bit_of(&h->acker), some_managers(n, 1000000), h->for_us);
+    free(h);
+}
+
+/* The master commits, and its acker is the last one that says so: until no manager reaches that one either. What the
+ * leader read of it before still looks fresh just then. */
+void nemesis_plot_hide(struct nemesis *n)
+{
+    struct plot p;
+    int64_t more_us = nemesis_time(n, 10 * SIM_MS, 3 * SIM_S), for_us = nemesis_time(n, 1 * SIM_S, 8 * SIM_S);
+    bool are_replicas_deaf = rng_chance(&n->rng, 800000);
+    if (!begin(n, &p) || !p.acker.m) return;
+    int64_t silent_us = p.site->timeout_ms * (int64_t)SIM_MS + more_us;
+    struct hiding *h = malloc(sizeof *h);
+    MUST(h);
+    *h = (struct hiding){p.acker, for_us};
+    nemesis_cut_both(n, bit_of(&p.master), some_managers(n, 1000000), silent_us + for_us);
+    if (are_replicas_deaf) nemesis_cut_both(n, bit_of(&p.master), some_replicas(&p, 1000000), silent_us + for_us);
+    sim_after(n->sim, SIM_WORLD, silent_us, hide, h);
 }
 
 void nemesis_plot_wake(struct nemesis *n)

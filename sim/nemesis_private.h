@@ -56,8 +56,8 @@ fault_fn nemesis_transfer, nemesis_kill_server, nemesis_power_server, nemesis_pa
 /* A master is lost. */
 void nemesis_blow(struct nemesis *n);
 /* --- nemesis_plot.c --- */
-fault_fn nemesis_plot_lag, nemesis_plot_acker, nemesis_plot_deaf, nemesis_plot_wake, nemesis_plot_split,
-    nemesis_plot_wait;
+fault_fn nemesis_plot_lag, nemesis_plot_acker, nemesis_plot_deaf, nemesis_plot_hide, nemesis_plot_wake,
+    nemesis_plot_split, nemesis_plot_wait;
 
 /* --- nemesis_server.c --- */
 /* The servers that run go on without trouble; some of the dead ones are started, others stay dead. */

@@ -1,5 +1,5 @@
-/* Blows in the middle of a plan: at its begin, and as each of its steps is committed, one of those that take part is
- * hit. See nemesis.h. Their chance is a stream of its own, drawn when the step is committed. */
+/* Blows in the middle of a plan: as it is proposed, at its begin, and as each of its steps is committed, one of those
+ * that take part is hit. See nemesis.h. Their chance is a stream of its own, drawn at that moment. */
 #include <stdlib.h>
 
 #include "sim/nemesis_private.h"
@@ -33,6 +33,48 @@ void nemesis_strike(struct nemesis *n, const struct site *site)
     if (comes && !n->is_over) sim_after(n->sim, SIM_WORLD, after_us, strike_leader, n);
 }
 
+static uint64_t all_managers(const struct nemesis *n)
+{
+    uint64_t bits = 0;
+    for (unsigned i = 0; i < n->world->managers_n; i++) bits |= UINT64_C(1) << n->world->managers[i].node;
+    return bits;
+}
+
+/* --- the managers, between the proposal of a plan and its commit -------------------------------------------------- */
+
+/* Blows between proposal and commit: the answers to the leader are lost at once, then the managers lose each other. What  */
+ * was proposed is in the logs of most by then, and committed by another leader when they meet again: long after the
+ * master that it replaces has come back (S6; plan/reconsider.c). */
+enum { HEARD_US = 20 * SIM_MS, APART_MIN_S = 5, APART_MAX_S = 14 };
+
+struct parting {
+    struct nemesis *n;
+    int64_t for_us;
+};
+
+static void part(void *arg)
+{
+    struct parting *p = arg;
+    uint64_t managers = all_managers(p->n);
+    if (!p->n->is_over) nemesis_cut(p->n, managers, managers, p->for_us);
+    free(p);
+}
+
+void nemesis_propose(struct nemesis *n, struct manager *leader)
+{
+    if (!n->world->options.has_plots) return;
+    bool comes = rng_chance(&n->strikes, 100000);
+    int64_t for_us = rng_between(&n->strikes, APART_MIN_S, APART_MAX_S) * SIM_S;
+    if (!comes || n->is_over) return;
+    struct parting *p = malloc(sizeof *p);
+    MUST(p);
+    *p = (struct parting){n, for_us};
+    n->world->stats.faults++;
+    SIM_TRACE(n->sim, leader->node, "FAULT as it proposes a failover");
+    nemesis_cut(n, all_managers(n) & ~(UINT64_C(1) << leader->node), UINT64_C(1) << leader->node, for_us);
+    sim_after(n->sim, SIM_WORLD, HEARD_US, part, p);
+}
+
 /* --- whoever takes part, as a step begins ------------------------------------------------------------------------- */
 
 enum strike_kind {
@@ -60,13 +102,6 @@ static uint64_t all_but(const struct nemesis *n, sim_node node)
     uint64_t bits = 0;
     for (sim_node a = 1; a < sim_nodes_n(n->sim); a++) bits |= UINT64_C(1) << a;
     return bits & ~(UINT64_C(1) << node);
-}
-
-static uint64_t all_managers(const struct nemesis *n)
-{
-    uint64_t bits = 0;
-    for (unsigned i = 0; i < n->world->managers_n; i++) bits |= UINT64_C(1) << n->world->managers[i].node;
-    return bits;
 }
 
 static void hit_leader(const struct strike *s, struct manager *m)

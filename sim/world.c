@@ -62,6 +62,11 @@ void world_note_applied(struct world *world, struct manager *manager)
     check_applied(world->check, manager);
 }
 
+void world_note_proposal(struct world *world, struct manager *leader)
+{
+    if (world->nemesis) nemesis_propose(world->nemesis, leader);
+}
+
 void world_note_plan(struct world *world, const struct site *site)
 {
     if (world->nemesis) nemesis_strike(world->nemesis, site);

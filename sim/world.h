@@ -93,6 +93,8 @@ bool world_credentials_missing(const struct world *world);
 /* A manager's leadership is established; a manager has applied a command or restored a snapshot. */
 void world_note_leader(struct world *world, struct manager *manager);
 void world_note_applied(struct world *world, struct manager *manager);
+/* The leader has proposed a failover of its own accord; nothing is committed yet. */
+void world_note_proposal(struct world *world, struct manager *leader);
 /* A plan of kind failover begins. */
 void world_note_plan(struct world *world, const struct site *site);
 /* It is at another step. */
