@@ -42,9 +42,9 @@ static uint64_t all_managers(const struct nemesis *n)
 
 /* --- the managers, between the proposal of a plan and its commit -------------------------------------------------- */
 
-/* Blows between proposal and commit: the answers to the leader are lost at once, then the managers lose each other. What  */
- * was proposed is in the logs of most by then, and committed by another leader when they meet again: long after the
- * master that it replaces has come back (S6; plan/reconsider.c). */
+/* Blows between proposal and commit: the answers to the leader are lost at once, then the managers lose each other.
+ * What was proposed is in the logs of most by then, and committed by another leader when they meet again: long after
+ * the master that it replaces has come back (S6; plan/reconsider.c). */
 enum { HEARD_US = 20 * SIM_MS, APART_MIN_S = 5, APART_MAX_S = 14 };
 
 struct parting {
