@@ -104,6 +104,7 @@ static void note_attempt(struct observe *o, struct observe_server *s, enum view_
     if (facts) {
         changed = changed || facts_differ(&mine->facts, facts);
         note_receive_marks(s, facts, now);
+        s->took_ms = mono_is_set(s->started_at) ? mono_since_ms(now, s->started_at) : 0;
         mine->facts = *facts;
         s->ok_at = now;
     }

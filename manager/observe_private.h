@@ -22,6 +22,7 @@ struct observe_server {
     struct mono due_at, started_at, ended_at, ok_at, alive_at, failing_since, refused_first;
     uint64_t mark[VIEW_CHANNELS_MAX];
     struct mono mark_at[VIEW_CHANNELS_MAX];
+    int64_t took_ms; /* The last whole answer: what it tells may be as old as its question. */
 };
 
 /* Ages of a pushed observation as of its arrival. */

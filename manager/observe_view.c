@@ -79,6 +79,15 @@ static int64_t age_of(struct mono now, struct mono at)
     return mono_is_set(at) ? mono_since_ms(now, at) : -1;
 }
 
+/* Idle less age is for how long nothing had arrived when the server was asked (plan/diagnose.c): an answer that was
+ * long under way must not make a follower look deaf. */
+static int64_t idle_of(const struct observe_server *s, unsigned channel, struct mono now)
+{
+    int64_t idle_ms = age_of(now, s->mark_at[channel]);
+    if (idle_ms < 0) return idle_ms;
+    return idle_ms > s->took_ms ? idle_ms - s->took_ms : 0;
+}
+
 static void fill_own_ages(struct observe_cluster *cl, struct mono now)
 {
     struct view_manager *mine = &cl->view.managers[cl->view.self];
@@ -91,7 +100,7 @@ static void fill_own_ages(struct observe_cluster *cl, struct mono now)
         v->alive_age_ms = age_of(now, s->alive_at);
         v->failing_ms = mono_is_set(s->failing_since) ? mono_since_ms(now, s->failing_since) : 0;
         for (uint8_t c = 0; c < v->facts.channels_n && c < VIEW_CHANNELS_MAX; c++)
-            v->facts.channels[c].idle_ms = age_of(now, s->mark_at[c]);
+            v->facts.channels[c].idle_ms = idle_of(s, c, now);
     }
 }
 

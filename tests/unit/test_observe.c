@@ -8,6 +8,7 @@
 
 #include "fake_ports.h"
 #include "manager/observe.h"
+#include "probe_answer.h"
 
 static unsigned changes_n;
 
@@ -190,6 +191,33 @@ static void reports_of_others_grow_old_as_a_whole(void **state)
     assert_false(observe_view(o, 0)->managers[1].heard);
 }
 
+static void answer_replica_probe(uint8_t server)
+{
+    struct answer_server a = answer_replica();
+    struct db_result result;
+    answer_make(&a, &result);
+    assert_true(fake_fail(f, server, PORT_PROBE, result));
+}
+
+/* What an answer tells is as old as its question (S6): idle - age is what is known of the moment of that. */
+static void slow_answers_make_nobody_deaf(void **state)
+{
+    (void)state;
+    const struct view_observation *v;
+    observe_run(o);
+    answer_replica_probe(1);
+    assert_int_equal(mine(1)->facts.channels[0].idle_ms, 0);
+    fake_pass(f, 500);
+    observe_run(o);
+    fake_pass(f, 200); /* So long is the second answer under way. */
+    answer_replica_probe(1);
+    v = mine(1);
+    assert_int_equal(v->age_ms, 0);
+    assert_int_equal(v->facts.channels[0].idle_ms, 500);
+    fake_pass(f, 30);
+    assert_int_equal(mine(1)->facts.channels[0].idle_ms, 530);
+}
+
 static void reports_that_do_not_fit_are_ignored(void **state)
 {
     (void)state;
@@ -256,6 +284,7 @@ int main(void)
         T(unreadable_credentials_are_neither_life_nor_death),
         T(what_did_not_end_tells_nothing),
         T(reports_of_others_grow_old_as_a_whole),
+        T(slow_answers_make_nobody_deaf),
         T(reports_that_do_not_fit_are_ignored),
         T(changes_are_pushed_at_once_and_the_rest_once_a_period),
         T(a_changed_declaration_is_observed_anew),
