@@ -219,12 +219,35 @@ static bool is_silent(const struct fsm_cluster *cluster, const struct view *view
     return all_lost(w);
 }
 
-static bool is_blocked(const struct fsm_cluster *cluster, const struct tally *t)
+/* Managers that lost it. */
+static unsigned failing(const struct fsm_cluster *cluster, const struct view *view, uint8_t server)
+{
+    unsigned n = 0;
+    for (uint8_t m = 0; m < view->managers_n; m++) {
+        n += sight_heard(view, m) && sight_fails(cluster, &view->managers[m].servers[server]);
+    }
+    return n;
+}
+
+/* Ackers that a majority of the managers have lost. Their master counts the connection of one that lost its power until
+ * it is given up, minutes later. */
+static unsigned lost_ackers(const struct fsm_cluster *cluster, const struct view *view, fsm_set ackers)
+{
+    unsigned n = 0;
+    for (uint8_t i = 0; i < cluster->servers_n; i++) {
+        if (fsm_set_has(ackers, i)) n += failing(cluster, view, i) >= sight_majority(view);
+    }
+    return n;
+}
+
+static bool is_blocked(const struct fsm_cluster *cluster, const struct view *view, const struct tally *t)
 {
     const struct fsm_reign *reign = fsm_reign_current(cluster);
     if (t->alive < t->majority || t->facts == NULL) return false;
-    unsigned k = reign != NULL ? reign->k : 1;
-    return t->facts->source_enabled && t->facts->wait_sessions > 0 && t->facts->source_clients < k;
+    if (!t->facts->source_enabled || t->facts->wait_sessions == 0) return false;
+    if (reign == NULL) return t->facts->source_clients < 1;
+    unsigned lost = lost_ackers(cluster, view, reign->ackers);
+    return t->facts->source_clients < reign->k || fsm_set_count(reign->ackers) < reign->k + lost;
 }
 
 static bool is_heard_by_follower(const struct fsm_cluster *cluster, const struct view *view)
@@ -244,7 +267,7 @@ static enum diagnosis_row match_closed(const struct fsm_cluster *cluster, const 
 static enum diagnosis_row match(const struct fsm_cluster *cluster, const struct view *view, const struct tally *t)
 {
     if (t->read_only >= t->majority) return match_closed(cluster, t);
-    if (is_blocked(cluster, t)) return DIAGNOSIS_BLOCKED;
+    if (is_blocked(cluster, view, t)) return DIAGNOSIS_BLOCKED;
     if (t->alive >= t->majority && t->ok < t->majority) return DIAGNOSIS_ALARM;
     if (t->ok >= t->majority && !(MUTANT(one_view) && t->fails > 0)) return DIAGNOSIS_OK;
     if (is_gone(cluster, view, t)) return DIAGNOSIS_GONE;

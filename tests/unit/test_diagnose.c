@@ -192,6 +192,23 @@ static void test_blocked(void **state)
     assert_row(OK);
 }
 
+/* The connection of an acker that lost its power is counted for minutes; the managers do not reach it. */
+static void test_blocked_by_a_lost_acker(void **state)
+{
+    (void)state;
+    for (uint8_t m = 0; m < WORLD_MANAGERS; m++) {
+        seen(m, DB1)->facts.wait_sessions = 3;
+        seen(m, DB1)->facts.source_clients = 1;
+    }
+    seen(M2, DB2)->outcome = VIEW_TIMED_OUT;
+    assert_row(OK);
+    seen(M1, DB2)->outcome = VIEW_TIMED_OUT;
+    assert_row(BLOCKED);
+    assert_false(d.acts);
+    for (uint8_t m = 0; m < WORLD_MANAGERS; m++) seen(m, DB1)->facts.wait_sessions = 0;
+    assert_row(OK);
+}
+
 static void test_alarm(void **state)
 {
     (void)state;
@@ -540,7 +557,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(test_ok), T(test_not_enrolled), T(test_gone), T(test_silent), T(test_restarted), T(test_closed),
-        T(test_blocked),
+        T(test_blocked), T(test_blocked_by_a_lost_acker),
         T(test_rare_heartbeats_are_no_silence), T(test_manager_not_heard_from_is_no_witness),
         T(test_another_server_is_an_alarm),
         T(test_alarm), T(test_minority), T(test_receivers_alive), T(test_waiting), T(test_blind), T(test_paused),
