@@ -123,6 +123,7 @@ enum verb_next script_revoke(struct script *s)
     for (unsigned c = 0; c < script_channels(s->facts); c++) {
         s->run->outcome.forgotten |= is_to_revoke(s, &s->facts->channels[c]) && has_forgotten(s, c);
     }
+    s->run->outcome.stuck = !script_has_all_received(s->facts) && !script_is_applying(s->facts);
     if (!s->run->outcome.forgotten) return script_done(s);
     return script_fail(s,
                        "it was restarted and its receiver not started since: what its relay log holds beyond %s"

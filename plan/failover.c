@@ -378,6 +378,17 @@ static bool fail_restarted(struct work *w)
     return true;
 }
 
+/* Says why its acker does not attach, too: who knows only that none is there cannot mend it. */
+static void wait_for_acker(struct work *w, enum verb_kind kind)
+{
+    uint8_t to = w->plan->to, acker = w->plan->acker;
+    wait_for(w, to, kind);
+    const struct verb_outcome *o = work_outcome(w, acker, VERB_FOLLOW);
+    if (o == NULL || o->error[0] == '\0') return;
+    WORK_WHY(w, "%s: %s does not acknowledge for %s yet: %s", fsm_step_name(w->plan->step), work_name(w, acker),
+             work_name(w, to), o->error);
+}
+
 static void establish_step(struct work *w)
 {
     uint8_t to = w->plan->to, acker = w->plan->acker;
@@ -405,7 +416,7 @@ static void establish_step(struct work *w)
         if (!w->update->propose) (void)fail_if_stuck(w, kind);
         return;
     }
-    wait_for(w, to, kind);
+    wait_for_acker(w, kind);
 }
 
 /* --- open --- */

@@ -57,6 +57,17 @@ bool position_is_foreign(enum fsm_flavour flavour, const char *a, const char *si
     return false;
 }
 
+bool position_is_own(enum fsm_flavour flavour, const char *a, const char *b, uint32_t id)
+{
+    struct gtid_pos pa, pb;
+    if (has_sets(flavour) || gtid_pos_parse(&pa, a) != 0 || gtid_pos_parse(&pb, b) != 0) return false;
+    for (uint16_t i = 0; i < pa.n; i++) {
+        struct gtid_pos last = {.n = 1, .d = {pa.d[i]}};
+        if (pa.d[i].server == id && !gtid_pos_contains(&pb, &last)) return true;
+    }
+    return false;
+}
+
 static bool add_set(char out[FSM_GTID_SIZE], const char *a, const char *b)
 {
     struct gtid_set sa, sb;

@@ -21,6 +21,10 @@ struct position_authors {
 bool position_is_foreign(enum fsm_flavour flavour, const char *a, const char *since,
                          const struct position_authors *authors);
 
+/* True when 'a' ends, in some domain, with a transaction of server 'id' that 'b' does not contain: it was written
+ * there. */
+bool position_is_own(enum fsm_flavour flavour, const char *a, const char *b, uint32_t id);
+
 /* into := into union 'add', in canonical text. Returns false, with 'into' unchanged, when one cannot be read or the
  * union does not fit. */
 bool position_add(enum fsm_flavour flavour, char into[FSM_GTID_SIZE], const char *add);

@@ -29,6 +29,8 @@ struct revoke {
     fsm_set asked;   /* Servers that were asked something. */
     fsm_set done;    /* Followers that are revoked and have said what they received. */
     fsm_set errant;  /* Those of them, no ackers, that have received what is not their master's. */
+    fsm_set stuck;   /* Those of them whose applier has stopped, so that what they received is executed nowhere. */
+    fsm_set told;    /* Others, that have forgotten what they received, and have said what they executed. */
     fsm_set stopped; /* Others that are revoked, and have forgotten it: who had nothing to acknowledge needs no more. */
     uint64_t started_s[FSM_SERVERS_MAX]; /* Incarnations of those. */
     bool is_closed;  /* The old master is. */
@@ -118,22 +120,31 @@ static bool find_own(const struct work *w, struct revoke *r, uint8_t server, con
            position_add(w->cluster->flavour, f->executed, seen->facts.binlog);
 }
 
+/* What it received is not known, so it proves nothing; what it executed can be fetched from it. */
+static void find_forgotten(const struct work *w, struct revoke *r, uint8_t server, const struct verb_outcome *o)
+{
+    struct fsm_finding *f = &r->found[server];
+    r->stopped |= FSM_BIT(server);
+    r->started_s[server] = o->started_s;
+    (void)TEXT_COPY(f->received, o->executed);
+    (void)TEXT_COPY(f->executed, o->executed);
+    if (find_own(w, r, server, o)) r->told |= FSM_BIT(server);
+}
+
 static void find_all(const struct work *w, struct revoke *r)
 {
     r->last_ms = INT64_MAX;
     for (uint8_t i = 0; i < w->cluster->servers_n; i++) {
         const struct verb_outcome *o = work_outcome(w, i, VERB_REVOKE);
         if (i == old_master(w) || o == NULL) continue;
-        if (o->state == VERB_STATE_FAILED && o->forgotten) {
-            r->stopped |= FSM_BIT(i);
-            r->started_s[i] = o->started_s;
-        }
+        if (o->state == VERB_STATE_FAILED && o->forgotten) find_forgotten(w, r, i, o);
         if (o->state != VERB_STATE_DONE) continue;
         find(w, r, i, o);
         if (r->found[i].set) r->found[i].set = find_own(w, r, i, o);
         if (!r->found[i].set) continue;
         r->done |= FSM_BIT(i);
         r->started_s[i] = o->started_s;
+        if (o->stuck) r->stuck |= FSM_BIT(i);
         bool is_acker = fsm_set_has(r->ackers, i);
         if (!is_acker && choose_is_errant(w, r->found[i].received)) r->errant |= FSM_BIT(i);
         if (is_acker && o->age_ms < r->last_ms) r->last_ms = o->age_ms;
@@ -183,24 +194,56 @@ static bool has_target(const struct work *w, const struct revoke *r, uint8_t ser
     return position_contains(w->cluster->flavour, r->found[server].received, r->target);
 }
 
-/* What somebody wrote on this follower would be fetched in the place of what it received (A4). */
+/* What somebody wrote on this follower would be fetched in the place of what it received (A4). Where the reign was not
+ * lossless nobody knows from when on only its master has written: then what the follower itself wrote last tells. */
 static bool has_written(const struct work *w, uint8_t server)
 {
-    return choose_is_errant(w, sight_self(w->in->view, server)->facts.binlog);
+    const struct view_facts *f = &sight_self(w->in->view, server)->facts;
+    bool is_replica = server != old_master(w) && !choose_was_promoted(w, server);
+    if (choose_is_errant(w, f->binlog)) return true;
+    if (!is_replica) return false;
+    return position_is_own(w->cluster->flavour, f->binlog, f->executed, w->cluster->servers[server].server_id);
+}
+
+static bool has_executed_target(const struct work *w, const struct revoke *r, uint8_t server)
+{
+    return position_contains(w->cluster->flavour, r->found[server].executed, r->target);
+}
+
+static bool can_hold(const struct work *w, const struct revoke *r, uint8_t server)
+{
+    if (w->cluster->servers[server].state != SERVER_MEMBER || !has_target(w, r, server)) return false;
+    return !has_written(w, server) && (!fsm_set_has(r->stuck, server) || has_executed_target(w, r, server));
+}
+
+/* No follower that proves what was acknowledged can give it: what they received stays in their relay logs. Others have
+ * executed it: the closed master, who wrote it, or one that has forgotten what else it received. */
+static uint8_t find_other_holder(const struct work *w, struct revoke *r, uint8_t to)
+{
+    uint8_t from = old_master(w);
+    if (r->is_closed && can_hold(w, r, from)) {
+        MARK(revoke_holder_closed);
+        return from;
+    }
+    for (uint8_t i = 0; i < w->cluster->servers_n; i++) {
+        if (i == to || !fsm_set_has(r->told, i) || !can_hold(w, r, i)) continue;
+        MARK(revoke_holder_forgotten);
+        r->found[i].set = true;
+        return i;
+    }
+    return FSM_SERVER_NONE;
 }
 
 /* The server from which the candidate can fetch the target: best one that has executed it all already. */
-static uint8_t find_holder(const struct work *w, const struct revoke *r, uint8_t to, fsm_set among)
+static uint8_t find_holder(const struct work *w, struct revoke *r, uint8_t to, fsm_set among)
 {
     uint8_t holder = FSM_SERVER_NONE;
     for (uint8_t i = 0; i < w->cluster->servers_n; i++) {
-        const struct fsm_server *s = &w->cluster->servers[i];
-        if (i == to || !fsm_set_has(among, i) || s->state != SERVER_MEMBER || !has_target(w, r, i)) continue;
-        if (has_written(w, i)) continue;
-        if (position_contains(w->cluster->flavour, r->found[i].executed, r->target)) return i;
+        if (i == to || !fsm_set_has(among, i) || !can_hold(w, r, i)) continue;
+        if (has_executed_target(w, r, i)) return i;
         if (holder == FSM_SERVER_NONE) holder = i;
     }
-    return holder;
+    return holder != FSM_SERVER_NONE ? holder : find_other_holder(w, r, to);
 }
 
 /* What 'sources' received is the target; the candidate has it, or '*holder'. */
@@ -263,10 +306,12 @@ static void fail_diverged(struct work *w, const struct revoke *r)
         return;
     }
     for (uint8_t i = 0; i < w->cluster->servers_n; i++) {
-        if (!fsm_set_has(r->done & r->ackers, i) || !has_target(w, r, i) || !has_written(w, i)) continue;
-        text_addf(&reason, "what was acknowledged cannot be fetched from %s: somebody wrote %s there. Bring back the "
-                           "old master %s, or mend the applier of %s", work_name(w, i),
-                  sight_self(w->in->view, i)->facts.binlog, work_name(w, old_master(w)), work_name(w, i));
+        if (!fsm_set_has(r->done & r->ackers, i) || !has_target(w, r, i) || can_hold(w, r, i)) continue;
+        text_addf(&reason, "what was acknowledged cannot be fetched from %s: ", work_name(w, i));
+        if (has_written(w, i)) text_addf(&reason, "somebody wrote %s there", sight_self(w->in->view, i)->facts.binlog);
+        else text_addf(&reason, "its applier has stopped at %s", r->found[i].executed);
+        text_addf(&reason, ". Bring back the old master %s, or mend the applier of %s", work_name(w, old_master(w)),
+                  work_name(w, i));
         return;
     }
     text_addf(&reason, "what the followers received contradicts, so nobody can be promoted without loss: compare the "
@@ -334,7 +379,7 @@ static uint8_t candidate(const struct work *w, const struct revoke *r)
 {
     uint8_t to = w->plan->to;
     if (to == old_master(w)) return r->is_closed ? to : FSM_SERVER_NONE;
-    if (!w->plan->by_operator) return choose_candidate(w, to, r->done & ~r->errant);
+    if (!w->plan->by_operator) return choose_candidate(w, to, r->done & ~r->errant & ~r->stuck);
     /* What an operator asked for is done or refused, not replaced. */
     return fsm_set_has(r->done & ~r->errant, to) && choose_problem(w, to) == NULL ? to : FSM_SERVER_NONE;
 }

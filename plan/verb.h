@@ -70,6 +70,7 @@ struct verb_outcome {
     int64_t age_ms; /* Since it ended; since it started while RUNNING. */
     bool past;      /* FAILED because the server executed something else than its target: waiting does not mend it. */
     bool forgotten; /* REVOKE, FAILED: it receives no more, but nobody knows how far it had received. */
+    bool stuck;     /* REVOKE, DONE: its applier has stopped: what it received beyond 'executed' stays where it is. */
     bool stale;     /* FAILED because the server holds a greater token: this leader is the stale actor (S3). */
     char received[FSM_GTID_SIZE];
     char executed[FSM_GTID_SIZE];

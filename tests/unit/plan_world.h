@@ -383,6 +383,8 @@ static inline void world_end(struct world *w, struct world_verb *wv, enum verb_s
     uint64_t executed = wv->verb.kind == VERB_REIGN_ROW ? s->executed : world_executed(s);
     world_position_of(wv->outcome.received, s->received > executed ? s->received : executed, s->came_from);
     world_position_of(wv->outcome.executed, executed, s->came_from);
+    wv->outcome.forgotten = wv->verb.kind == VERB_REVOKE && s->has_forgotten;
+    wv->outcome.stuck = wv->verb.kind == VERB_REVOKE && s->received > executed && !s->applier;
     wv->outcome.started_s = s->started;
     wv->outcome.no_tx = s->no_tx;
     (void)TEXT_COPY(wv->outcome.identity, s->identity);

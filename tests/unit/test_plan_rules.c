@@ -360,6 +360,77 @@ static void test_closed_master_as_holder_is_needed(void **state)
     fails_for_the_holder();
 }
 
+/* db2 alone has acknowledged five more, and they stay in its relay log: its applier has stopped. */
+static void strand_at_db2(void)
+{
+    w->servers[DB1].executed += 5;
+    w->servers[DB2].received = w->servers[DB1].executed;
+    w->servers[DB2].applier = false;
+    w->servers[DB2].sql_errno = 1062;
+    w->servers[DB3].receiving = w->servers[DB4].receiving = false;
+    down(DB1, false);
+}
+
+static void opens_with_all(uint8_t holder)
+{
+    run_until(STEP_CATCH_UP);
+    assert_int_equal(running()->holder, holder);
+    run_until(STEP_REPOINT);
+    assert_true(w->servers[running()->to].executed >= 105);
+}
+
+static void test_stuck_acker_is_no_holder(void **state)
+{
+    (void)state;
+    strand_at_db2();
+    run_until(STEP_REVOKE);
+    while (running() != NULL) {
+        assert_int_equal(running()->step, STEP_REVOKE);
+        world_tick(w);
+    }
+    assert_int_equal(newest_plan()->state, PLAN_STATE_FAILED);
+    assert_non_null(strstr(newest_plan()->reason, "mend the applier of db2"));
+    assert_non_null(strstr(newest_plan()->reason, "Bring back the old master db1"));
+}
+
+static void test_closed_master_gives_what_is_stuck(void **state)
+{
+    (void)state;
+    strand_at_db2();
+    world_restart(&w->servers[DB1]);
+    opens_with_all(DB1);
+}
+
+/* db4 has forgotten what it received beyond that, and proves nothing; db2 does. */
+static void strand_at_db4_too(void)
+{
+    strand_at_db2();
+    w->servers[DB4].executed = w->servers[DB4].applied = w->servers[DB4].received = 105;
+    w->servers[DB4].receiving = w->servers[DB4].applier = false;
+    w->servers[DB4].has_forgotten = true;
+}
+
+static void test_one_that_has_forgotten_gives_what_is_stuck(void **state)
+{
+    (void)state;
+    strand_at_db4_too();
+    opens_with_all(DB4);
+}
+
+/* What db2 wrote itself it wrote before the proof began: what it wrote last tells. */
+static void test_who_wrote_before_the_proof_is_no_holder(void **state)
+{
+    (void)state;
+    strand_at_db4_too();
+    (void)TEXT_COPY(reign()->since, "0-1-104");
+    w->servers[DB2].applier = w->servers[DB2].slow_applier = true;
+    w->servers[DB2].sql_errno = 0;
+    w->servers[DB2].executed = 103;
+    w->servers[DB2].wrote_by = 2;
+    world_cluster(w)->servers[DB2].maintenance = true; /* So it is not promoted itself. */
+    opens_with_all(DB4);
+}
+
 /* --- old readings --- */
 
 static void all_read_only(uint8_t server, bool is_read_only, uint64_t started)
@@ -596,6 +667,8 @@ int main(void)
         T(test_only_the_enrolled_one_acknowledges), T(test_closed_again_before_opening), T(test_holder_is_dispensable),
         T(test_holder_is_needed_beside_other_ackers), T(test_holder_is_needed_by_one_that_is_no_acker),
         T(test_holder_is_needed_when_not_lossless), T(test_closed_master_as_holder_is_needed),
+        T(test_stuck_acker_is_no_holder), T(test_closed_master_gives_what_is_stuck),
+        T(test_one_that_has_forgotten_gives_what_is_stuck), T(test_who_wrote_before_the_proof_is_no_holder),
         T(test_old_reading_of_a_new_master), T(test_open_is_seen), T(test_open_is_not_seen_before_the_step),
         T(test_acker_is_replaced_before_opening), T(test_two_managers_withdraw),
         T(test_what_withdraws), T(test_what_restores), T(test_restored_by_young_readings_only),

@@ -191,6 +191,24 @@ static void test_revoke_of_a_server_that_has_forgotten(void **state)
     done(&v);
 }
 
+/* What it received and will not execute can be fetched from nobody: the plan has to know. */
+static void test_revoke_of_a_server_whose_applier_has_stopped(void **state)
+{
+    (void)state;
+    struct verb v = a_verb(VERB_REVOKE);
+
+    as_revoked();
+    model.s.channels[0].received = "0-1-105";
+    done(&v);
+    assert_false(run.outcome.stuck); /* It is being executed. */
+    model.s.channels[0].sql = "No";
+    done(&v);
+    assert_true(run.outcome.stuck);
+    model.s.channels[0].received = "0-1-100";
+    done(&v);
+    assert_false(run.outcome.stuck);
+}
+
 /* --- APPLY, CATCH_UP, FOLLOW --- */
 
 /* hazards A8: with both threads stopped, a start drops the relay log. */
@@ -609,6 +627,7 @@ int main(void)
         T(test_revoke_waits_until_the_receiver_is_seen_stopped),
         T(test_revoke_switches_the_flag_off_in_the_same_request),
         T(test_revoke_of_a_server_that_has_forgotten),
+        T(test_revoke_of_a_server_whose_applier_has_stopped),
         T(test_applier_is_not_started_without_a_receiver),
         T(test_stopped_applier_is_started_before_the_receiver_stops),
         T(test_server_with_own_transactions_does_not_attach),
