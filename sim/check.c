@@ -153,7 +153,9 @@ void check_applied(struct check *check, const struct manager *manager)
     if (sim_tracing(check->world->sim) && state->events_n > 0) {
         const struct fsm_event *e = &state->events[(state->events_n - 1) % FSM_EVENTS_MAX];
         bool is_new = e->index == state->index;
+        bool has_evidence = is_new && e->evidence[0] != '\0';
         if (is_new) sim_trace(check->world->sim, manager->node, "%s %s: %s", e->cluster, e->kind, e->text);
+        if (has_evidence) sim_trace(check->world->sim, manager->node, "%s evidence: %s", e->cluster, e->evidence);
     }
     for (unsigned s = 0; s < check->world->sites_n; s++) check_site_follow(&check->sites[s], state);
 }

@@ -90,6 +90,7 @@ static void check_failed(struct check_site *cs, const struct fsm_plan *plan)
                     (unsigned long long)plan->token, fsm_plan_state_name(plan->state));
     if (plan->kind != PLAN_FAILOVER || plan->state != PLAN_STATE_FAILED || plan->step == STEP_REVOKE) return;
     if (strstr(plan->reason, " fails: ")) return; /* It was asked, and said that it cannot. */
+    if (strstr(plan->reason, " fetched ")) return; /* It did, and has something else: to wait does not mend that. */
     if (!has_tried && cs->site->world->options.checks_live)
         world_break(cs->site->world, WORLD_LIVENESS, "L3: plan %llu was given up at step %s by a leader that had just "
                     "come: %s", (unsigned long long)plan->token, fsm_step_name(plan->step), plan->reason);
@@ -193,14 +194,38 @@ static bool could_go_on(const struct check_site *cs, const struct fsm_cluster *c
     return is_enough;
 }
 
+/* It has all that the ackers who run hold, or will have executed it: it is to be promoted, or others can fetch it
+ * there. What is in a relay log whose applier has stopped is nowhere to be had: an operator has to mend it
+ * (docs/limits.md). */
+static bool has_target(const struct check_site *cs, const struct fsm_cluster *c, uint8_t server)
+{
+    if (!is_up(cs, server) || c->servers[server].state != SERVER_MEMBER) return false;
+    for (uint8_t r = 0; r < c->reigns_n; r++) {
+        for (uint8_t i = 0; i < c->servers_n; i++) {
+            bool counts = !c->reigns[r].unfenced && fsm_set_has(c->reigns[r].ackers, i) && is_up(cs, i);
+            if (counts && !mysqld_has_all(cs->site->servers[server], cs->site->servers[i])) return false;
+        }
+    }
+    return true;
+}
+
+/* Enough of them can be promoted, and acknowledge, with what 'holder' has. */
+static bool could_go_on_from(const struct check_site *cs, const struct fsm_cluster *c, uint8_t holder)
+{
+    unsigned fit_n = 0;
+    for (uint8_t i = 0; i < c->servers_n; i++)
+        fit_n += is_fit(cs, c, i) && mysqld_can_follow(cs->site->servers[i], cs->site->servers[holder]);
+    return fit_n > 1 || (fit_n == 1 && c->durability != DURABILITY_LOSSLESS);
+}
+
 /* All that was acknowledged is with those who run, and one of them can be promoted, or the master can go on. */
 static bool could_have_master(const struct check_site *cs, const struct fsm_cluster *c)
 {
-    unsigned fit_n = 0;
     for (uint8_t i = 0; i < c->reigns_n; i++)
         if (!c->reigns[i].unfenced && !is_accounted_for(cs, c, &c->reigns[i])) return false;
-    for (uint8_t i = 0; i < c->servers_n; i++) fit_n += is_fit(cs, c, i);
-    return fit_n > 1 || (fit_n == 1 && c->durability != DURABILITY_LOSSLESS) || could_go_on(cs, c);
+    for (uint8_t i = 0; i < c->servers_n; i++)
+        if (has_target(cs, c, i) && could_go_on_from(cs, c, i)) return true;
+    return could_go_on(cs, c);
 }
 
 static void check_master_opens(struct check_site *cs, const struct fsm_state *state, const struct fsm_cluster *c)
@@ -275,9 +300,10 @@ static void check_cluster_told(struct check_site *cs, const struct word *word)
     const struct fsm_cluster *c = word->cluster;
     bool is_open = has_open_master(cs, c);
     bool takes_writes = is_open && mysqld_can_acknowledge(cs->site->servers[c->master]);
-    /* It answers, and all its connections are taken: nobody knows whether it takes writes. And the connection of an
-     * acker that lost its power is counted for long, so that its commits are not seen to wait for it. */
-    bool is_unknown = is_open || word->report.diagnosis->row == DIAGNOSIS_ALARM;
+    /* It answers, and all its connections are taken: nobody knows whether it takes writes. And where nobody writes no
+     * commit waits, which is how the loss of an acker shows. */
+    bool is_idle = is_open && mysqld_waiting_n(cs->site->servers[c->master]) == 0;
+    bool is_unknown = is_idle || word->report.diagnosis->row == DIAGNOSIS_ALARM;
     bool is_told = word->text[0] != '\0' && word->state != REPORT_OK &&
                    (word->state != REPORT_DEGRADED || is_unknown);
     if (!takes_writes && !is_told)

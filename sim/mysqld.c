@@ -373,11 +373,6 @@ sim_node mysqld_source(const struct mysqld *m, bool *is_receiving)
     return m->channel.exists ? m->channel.source : SIM_WORLD;
 }
 
-int64_t mysqld_heard_us(const struct mysqld *m)
-{
-    return m->channel.heard_us;
-}
-
 bool mysqld_follows(const struct mysqld *m, sim_node source)
 {
     const struct channel *c = &m->channel;
@@ -413,18 +408,47 @@ bool mysqld_holds(const struct mysqld *m, const struct mysqld_trx *trx)
     return false;
 }
 
-bool mysqld_can_follow(const struct mysqld *m, const struct mysqld *source)
+unsigned mysqld_waiting_n(const struct mysqld *m)
+{
+    return commit_waiting_n(m);
+}
+
+/* Nothing waits in its relay log, or it will be executed. */
+static bool executes(const struct mysqld *m)
 {
     const struct channel *c = &m->channel;
-    bool is_applied = c->relay.head == c->relay.n || (c->sql && c->sql_errno == 0);
+    return c->relay.head == c->relay.n || (c->sql && c->sql_errno == 0);
+}
+
+/* The last one tells of all before it: who has it has come the same way. */
+static bool holds_all(const struct mysqld *m, const struct mysqld *other)
+{
+    const struct relay *r = &other->channel.relay;
+    for (size_t i = r->head; i < r->n; i++)
+        if (!mysqld_holds(m, &r->e[i].t)) return false;
+    return m == other || other->log.n == 0 || mysqld_holds(m, &other->log.e[other->log.n - 1].t);
+}
+
+bool mysqld_has_all(const struct mysqld *m, const struct mysqld *other)
+{
+    return executes(m) && holds_all(m, other);
+}
+
+bool mysqld_can_follow(const struct mysqld *m, const struct mysqld *source)
+{
     size_t purged_n = source->log.purged_n;
-    if (!is_applied || c->sql_errno != 0) return false;
+    if (!executes(m) || m->channel.sql_errno != 0 || !holds_all(source, m)) return false;
     if (purged_n > 0 && !has(m, &source->log.e[purged_n - 1].t)) return false;
     for (unsigned i = 0; i < m->log.last.n; i++) {
         const struct gtid_domain *own = &m->log.last.d[i], *applied = pos_find(&m->log.applied, own->domain);
         if (!applied || applied->seq < own->seq) return false;
     }
     return true;
+}
+
+int64_t mysqld_heard_us(const struct mysqld *m)
+{
+    return m->channel.heard_us;
 }
 
 uint64_t mysqld_started_s(const struct mysqld *m)

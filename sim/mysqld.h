@@ -108,6 +108,8 @@ bool mysqld_is_open(const struct mysqld *m);
 /* It is open, and a write begun now would be acknowledged to its client as things stand: semi-sync off, or a receiver
  * that lives acknowledges to it (a network that is cut between them does not count: it may heal). */
 bool mysqld_can_acknowledge(const struct mysqld *m);
+/* Commits that wait for an acker now. */
+unsigned mysqld_waiting_n(const struct mysqld *m);
 /* Life or death aside: process lives and listens. */
 bool mysqld_is_up(const struct mysqld *m);
 /* Transactions of its binlog, oldest first, in all: also purged ones. */
@@ -131,9 +133,11 @@ bool mysqld_follows(const struct mysqld *m, sim_node source);
 unsigned mysqld_applier_error(const struct mysqld *m);
 /* It can say how far it has received: it has forgotten after a restart, and its relay log is not empty. */
 bool mysqld_knows_received(const struct mysqld *m);
-/* It has written nothing of its own since it follows, what it received is executed or will be, and 'source' has not
- * purged what it lacks. */
+/* It has written nothing of its own since it follows, what it received is executed or will be, 'source' has all that it
+ * has, and has not purged what it lacks. */
 bool mysqld_can_follow(const struct mysqld *m, const struct mysqld *source);
+/* It has executed all that 'other' holds, or will: its applier goes on. */
+bool mysqld_has_all(const struct mysqld *m, const struct mysqld *other);
 /* When it was started, seconds since 1970 by its own clock: its incarnation, as it tells it. */
 uint64_t mysqld_started_s(const struct mysqld *m);
 /* Its binlog or its relay log has the transaction, visible or not. */
