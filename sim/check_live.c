@@ -218,9 +218,20 @@ static bool could_go_on_from(const struct check_site *cs, const struct fsm_clust
     return fit_n > 1 || (fit_n == 1 && c->durability != DURABILITY_LOSSLESS);
 }
 
+/* Read-only in the incarnation in which it was opened: by somebody, who will open it again (DESIGN §8, "closed"). An
+ * incarnation is the second of the start: a server whose clock was set back by as long as it had run, and that was
+ * restarted then, looks the same (docs/limits.md). Not after a plan that failed: that one may have closed it. */
+static bool looks_closed_by_hand(const struct check_site *cs, const struct fsm_cluster *c)
+{
+    const struct fsm_reign *r = fsm_reign_current(c);
+    if (!r || c->epoch_used > c->epoch || !is_up(cs, c->master)) return false;
+    return r->started_s[c->master] == mysqld_started_s(cs->site->servers[c->master]);
+}
+
 /* All that was acknowledged is with those who run, and one of them can be promoted, or the master can go on. */
 static bool could_have_master(const struct check_site *cs, const struct fsm_cluster *c)
 {
+    if (looks_closed_by_hand(cs, c)) return false;
     for (uint8_t i = 0; i < c->reigns_n; i++)
         if (!c->reigns[i].unfenced && !is_accounted_for(cs, c, &c->reigns[i])) return false;
     for (uint8_t i = 0; i < c->servers_n; i++)

@@ -271,6 +271,7 @@ static void deliver(void *arg)
         return;
     }
     bool is_running = sim_process(sim, end->node) == SIM_RUNNING && sim_host(sim, end->node) == SIM_HOST_UP;
+    if (is_running) sim_cancel(sim, &end->wake); /* It is behind us in the queue, since the process goes on. */
     if (is_running) sim_run_as(sim, end->node, take_in, end);
     else if (end->wake == 0) end->wake = sim_after(sim, end->node, 0, take_in, end);
 }

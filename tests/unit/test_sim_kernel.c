@@ -228,6 +228,28 @@ static void a_frozen_server_finds_the_statement_in_its_socket(void **state)
     expect("a2-closed-timed-out ");
 }
 
+static void resume_b(void *arg)
+{
+    (void)arg;
+    sim_resume(sim, b);
+}
+
+/* The last packet arrives as the process goes on, before it has looked at what waits for it: the connection is gone
+ * when it does. */
+static void a_connection_ends_as_its_process_goes_on(void **state)
+{
+    (void)state;
+    struct sim_stream *s = connected();
+    sim_link(sim, a, b)->jitter_us = 0;
+    sim_pause(sim, b);
+    sim_stream_send(s, word("waits"));
+    run_us(SIM_S);
+    sim_at(sim, SIM_WORLD, sim_now_us(sim) + sim_link(sim, a, b)->latency_us, resume_b, NULL);
+    sim_stream_close(s);
+    run_us(SIM_S);
+    expect("b<waits b-closed-by-peer ");
+}
+
 static void datagrams_wait_for_a_paused_process(void **state)
 {
     (void)state;
@@ -280,6 +302,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_stream_keeps_order_over_a_cut, setup, teardown),
         cmocka_unit_test_setup_teardown(a_dead_process_is_known_and_a_dead_host_is_not, setup, teardown),
         cmocka_unit_test_setup_teardown(a_frozen_server_finds_the_statement_in_its_socket, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_connection_ends_as_its_process_goes_on, setup, teardown),
         cmocka_unit_test_setup_teardown(datagrams_wait_for_a_paused_process, setup, teardown),
         cmocka_unit_test(chance_is_the_same_for_ever),
     };
