@@ -160,6 +160,21 @@ void check_applied(struct check *check, const struct manager *manager)
     for (unsigned s = 0; s < check->world->sites_n; s++) check_site_follow(&check->sites[s], state);
 }
 
+void check_answer(struct check *check, const struct manager *manager, uint64_t since, const struct fsm_result *result)
+{
+    if (result->code == FSM_EXPIRED || result->index > since) return;
+    world_break(check->world, WORLD_SAFETY, "S4: a command that %s made after index %llu has the answer of index %llu",
+                manager->name, (unsigned long long)since, (unsigned long long)result->index);
+}
+
+void check_repeated(struct check *check, const struct fsm_result *first, const struct fsm_result *again)
+{
+    bool is_expired = first->code == FSM_EXPIRED || again->code == FSM_EXPIRED; /* It never takes effect. */
+    if (is_expired || first->index == again->index) return;
+    world_break(check->world, WORLD_SAFETY, "S4: a command took effect at index %llu, and again at index %llu",
+                (unsigned long long)first->index, (unsigned long long)again->index);
+}
+
 void check_leader(struct check *check, const struct manager *manager)
 {
     uint64_t term = manager->status.term;
@@ -194,6 +209,11 @@ void check_after_event(struct check *check)
 {
     for (unsigned i = 0; i < check->world->sites_n; i++)
         if (sim_touched_any(check->world->sim, &check->sites[i].nodes)) check_site_look(&check->sites[i]);
+}
+
+void check_calm(struct check *check)
+{
+    for (unsigned i = 0; i < check->world->sites_n; i++) check_site_calm(&check->sites[i]);
 }
 
 void check_live(struct check *check)

@@ -14,6 +14,16 @@ struct row {
     bool is_false;    /* No acker had it, and commits were to wait for one. */
 };
 
+/* What a person changed on a master, so that a commit may be answered with OK that no acker has. S2 does not cover it
+ * (DESIGN §2), but it is to be noticed: by a commit that withdraws the proof. */
+struct meddling {
+    bool is_on;
+    bool is_source;  /* Semi-sync is off; else 'stranger' acknowledges. */
+    uint8_t stranger;
+    uint32_t incarnation; /* Of the master then. */
+    int64_t since_us;
+};
+
 struct check_site {
     struct check *check;
     struct site *site;
@@ -36,6 +46,7 @@ struct check_site {
     bool was_proven[CLUSTER_SERVERS_MAX]; /* The last reign that listed it as master was, also when it has ended. */
     enum fsm_step step; /* Of the running plan. */
     uint64_t opens[CLUSTER_SERVERS_MAX]; /* Token of the plan whose committed step OPEN named it last. */
+    struct meddling meddled[CLUSTER_SERVERS_MAX]; /* As masters. */
     bool loss_accepted; /* An operator has; S2 says nothing of this site any more. */
     int64_t healthy_since_us; /* S6: the master has been able to commit since. */
     int64_t silent_until_us;  /* S6: when last no follower had heard of it for the timeout; 0: never. */
@@ -75,6 +86,16 @@ void check_site_look(struct check_site *cs);
 /* 'state' is the newest that is committed. */
 void check_site_follow(struct check_site *cs, const struct fsm_state *state);
 void check_site_end(struct check_site *cs);
+/* Nothing has failed since it was declared. */
+void check_site_calm(struct check_site *cs);
+
+/* check_meddled.c: S2, where persons change what commits wait for. True while that is in force on 'server', and no
+ * commit has withdrawn the proof of its reign since. */
+bool check_is_meddled(struct check_site *cs, unsigned server);
+/* The reign of 'server' is not lossless any more, as committed. */
+void check_meddle_told(struct check_site *cs, unsigned server);
+/* At the end: what was changed long ago is told. */
+void check_meddle_end(struct check_site *cs);
 
 /* check_kept.c: S5. What the server has is not less than before; what replaced masters have, 'cluster' tells of. */
 void check_kept_init(struct check_site *cs);

@@ -56,6 +56,7 @@ static void on_ok(void *arg, struct mysqld *m, const struct mysqld_trx *trx, enu
     cs->rows_n += row->id == 0;
     /* After the end of its reign a server can answer only what an acker had before that (A3): it must be there, too. */
     bool is_lossless = ok == MYSQLD_OK_OF_KILLED ? cs->has_reign[server] : cs->was_proven[server];
+    if (check_is_meddled(cs, server)) is_lossless = false;
     *row = (struct row){trx->id, is_lossless, false, ok == MYSQLD_OK_FALSE};
     cs->last_ok_us = sim_now_us(sim_of(cs));
     if (ok != MYSQLD_OK) SIM_TRACE(sim_of(cs), mysqld_node(m), "false OK for %llx", (unsigned long long)trx->id);
@@ -115,7 +116,7 @@ static void check_open(struct check_site *cs)
             check_rows(cs, i, "as it opens");
         }
         cs->was_open[i] = is_open;
-        if (!is_open || !mysqld_can_acknowledge(m)) continue;
+        if (!is_open || !mysqld_can_acknowledge(m) || check_is_meddled(cs, i)) continue;
         if (first == CLUSTER_SERVERS_MAX) first = i;
         else if (!cs->loss_accepted)
             world_break(cs->site->world, WORLD_SAFETY, "S1: %s and %s are both open, and both can acknowledge",
@@ -229,6 +230,7 @@ static void follow_reigns(struct check_site *cs, const struct fsm_cluster *c)
     memset(cs->has_reign, 0, sizeof cs->has_reign);
     for (uint8_t i = 0; i < c->reigns_n; i++) {
         uint8_t master = c->reigns[i].master;
+        if (master < CLUSTER_SERVERS_MAX && !c->reigns[i].lossless) check_meddle_told(cs, master);
         if (master < CLUSTER_SERVERS_MAX) cs->has_reign[master] = cs->was_proven[master] = c->reigns[i].lossless;
     }
     cs->written = cs->master;
@@ -273,9 +275,21 @@ void check_site_look(struct check_site *cs)
     follow_health(cs);
 }
 
+void check_site_calm(struct check_site *cs)
+{
+    struct world *w = cs->site->world;
+    bool is_async = cs->site->durability == DURABILITY_ASYNC;
+    if (cs->epoch == 0 || cs->plan != 0)
+        world_break(w, WORLD_LIVENESS, "L1: %s is not enrolled, and nothing has failed since it was declared",
+                    cs->site->name);
+    else if (!mysqld_is_open(cs->site->servers[cs->master]) || cs->is_lossless == is_async)
+        world_break(w, WORLD_LIVENESS, "L1: %s is not open, or not lossless, and nothing has failed", cs->site->name);
+}
+
 void check_site_end(struct check_site *cs)
 {
     for (unsigned i = 0; i < cs->site->servers_n; i++) check_kept(cs, i);
+    check_meddle_end(cs);
     if (cs->written < cs->site->servers_n) check_rows(cs, cs->written, "at the end");
 }
 

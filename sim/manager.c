@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "lib/base/text.h"
+#include "sim/check.h"
 #include "sim/world.h"
 
 enum { TURN_US = 30 }; /* From a wake to the round: the loop's turn. */
@@ -183,10 +184,36 @@ static const struct fsm_state *port_state(void *ctx)
     return consensus_state(m->consensus);
 }
 
+/* A command that was proposed: its answer is looked at, and handed on. */
+struct asked {
+    struct manager *m;
+    uint64_t since;
+    port_proposed_fn *done;
+    void *arg;
+};
+
+static void on_answer(void *arg, int status, const struct fsm_result *result)
+{
+    struct asked asked = *(struct asked *)arg;
+    free(arg);
+    if (status == 0) check_answer(asked.m->world->check, asked.m, asked.since, result);
+    asked.done(asked.arg, status, result);
+}
+
+int manager_propose(struct manager *manager, const struct fsm_command *command, port_proposed_fn *done, void *arg)
+{
+    struct asked *asked = malloc(sizeof *asked);
+    MUST(asked);
+    *asked = (struct asked){manager, command->id.since, done, arg};
+    int rc = consensus_propose(manager->consensus, command, on_answer, asked);
+    if (rc != 0) free(asked);
+    return rc;
+}
+
 static int port_propose(void *ctx, const struct fsm_command *command, port_proposed_fn *done, void *arg)
 {
     struct manager *m = ctx;
-    int rc = consensus_propose(m->consensus, command, done, arg);
+    int rc = manager_propose(m, command, done, arg);
     bool is_failover = command->kind == CMD_PLAN_BEGIN && command->u.plan_begin.kind == PLAN_FAILOVER;
     if (rc == 0 && is_failover) world_note_proposal(m->world, m);
     return rc;

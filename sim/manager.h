@@ -59,6 +59,9 @@ struct manager {
     struct raft_node_status status; /* As of the last round. */
 };
 
+/* Proposes a command in the name of whoever asks this manager, and checks its answer. As ports.consensus.propose(). */
+int manager_propose(struct manager *manager, const struct fsm_command *command, port_proposed_fn *done, void *arg);
+
 /* Adds the manager's node, dead, with a disk that holds the first configuration. */
 void manager_init(struct manager *manager, struct world *world, unsigned index);
 void manager_free(struct manager *manager);

@@ -294,6 +294,11 @@ void mysqld_write_errant(struct mysqld *m, uint64_t write_id)
     if (sim_process(m->sim, m->node) == SIM_RUNNING && m->is_ready) commit_begin(m, NULL, &t);
 }
 
+void mysqld_set_source_flag(struct mysqld *m, bool on)
+{
+    if (sim_process(m->sim, m->node) == SIM_RUNNING && m->is_ready) commit_enable(m, on);
+}
+
 void mysqld_purge(struct mysqld *m, uint64_t keep_n)
 {
     size_t n = m->log.published_n > keep_n ? m->log.published_n - (size_t)keep_n : 0;
@@ -318,6 +323,11 @@ bool mysqld_can_acknowledge(const struct mysqld *m)
     if (!m->source_flag || !m->commits.is_on) return true;
     if (source_clients(m) == 0 && !m->wait_no_slave) return true;
     return source_has_acker(m);
+}
+
+bool mysqld_has_source_flag(const struct mysqld *m)
+{
+    return m->source_flag;
 }
 
 uint64_t mysqld_trx_n(const struct mysqld *m)

@@ -87,6 +87,10 @@ void mysqld_slow_disk(struct mysqld *m, uint32_t extra_us);
 /* A person writes here as root, read-only or not: an errant transaction when it is a replica. 'write_id' as in a
  * client's INSERT. Nothing when it does not run. */
 void mysqld_write_errant(struct mysqld *m, uint64_t write_id);
+/* A person switches semi-sync off on a master, or on again: SET GLOBAL rpl_semi_sync_master_enabled. */
+void mysqld_set_source_flag(struct mysqld *m, bool on);
+/* A person sets the replica flag, and restarts the receiver if it runs (the applier runs on). */
+void mysqld_set_replica_flag(struct mysqld *m, bool on);
 /* FLUSH BINARY LOGS, and all files but the last 'keep_n' transactions' are purged. */
 void mysqld_purge(struct mysqld *m, uint64_t keep_n);
 
@@ -110,6 +114,10 @@ bool mysqld_is_open(const struct mysqld *m);
 bool mysqld_can_acknowledge(const struct mysqld *m);
 /* Commits that wait for an acker now. */
 unsigned mysqld_waiting_n(const struct mysqld *m);
+/* Its commits wait for an ack, or would without a fallback of its own: semi-sync is on. */
+bool mysqld_has_source_flag(const struct mysqld *m);
+/* It lives, and what it receives from 'source' it acknowledges. */
+bool mysqld_acknowledges(const struct mysqld *m, sim_node source);
 /* Life or death aside: process lives and listens. */
 bool mysqld_is_up(const struct mysqld *m);
 /* Transactions of its binlog, oldest first, in all: also purged ones. */

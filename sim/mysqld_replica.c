@@ -326,6 +326,11 @@ bool replica_is_acking(const struct mysqld *m, sim_node source, uint64_t serial)
            c->source == source && c->serial == serial;
 }
 
+bool mysqld_acknowledges(const struct mysqld *m, sim_node source)
+{
+    return replica_is_acking(m, source, m->channel.serial);
+}
+
 /* --- the applier ------------------------------------------------------------------------------------------------ */
 
 static void applier_stopped(struct mysqld *m)
@@ -424,6 +429,16 @@ unsigned replica_start_threads(struct mysqld *m, bool io, bool sql)
         applier_look(m);
     }
     return 0;
+}
+
+void mysqld_set_replica_flag(struct mysqld *m, bool on)
+{
+    struct channel *c = &m->channel;
+    if (sim_process(m->sim, m->node) != SIM_RUNNING || !m->is_ready || !c->exists) return;
+    m->replica_flag = on;
+    if (c->io == IO_NO || c->is_stopping || !c->sql) return;
+    receiver_ended(m);
+    (void)replica_start_threads(m, true, false);
 }
 
 bool replica_stop(struct session *s, bool io, bool sql)

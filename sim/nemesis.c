@@ -248,6 +248,7 @@ static const struct {
     {"plot-split", nemesis_plot_split, true},
     {"plot-wait", nemesis_plot_wait, true},
     {"plot-hide", nemesis_plot_hide, true},
+    {"meddle", nemesis_meddle, true},
 };
 
 enum { PLOTS_FROM = 23 }; /* The first plot in 'faults'. */

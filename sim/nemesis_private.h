@@ -52,7 +52,7 @@ void nemesis_ask_failover(struct nemesis *n, struct site *site, uint8_t to);
 
 fault_fn nemesis_transfer, nemesis_kill_server, nemesis_power_server, nemesis_pause_server, nemesis_stop_server,
     nemesis_server_disk, nemesis_server_applier, nemesis_server_logins, nemesis_server_clock, nemesis_purge,
-    nemesis_errant, nemesis_operator_failover;
+    nemesis_errant, nemesis_meddle, nemesis_operator_failover;
 /* A master is lost. */
 void nemesis_blow(struct nemesis *n);
 /* --- nemesis_plot.c --- */

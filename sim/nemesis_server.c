@@ -239,19 +239,71 @@ void nemesis_transfer(struct nemesis *n)
     SIM_TRACE(n->sim, leader->node, "transfer: %d", rc);
 }
 
-static void ignore_result(void *arg, int status, const struct fsm_result *result)
+/* An operator's command. His client does not always hear the answer, and asks whoever leads by then: with the same id,
+ * at most twice. */
+struct request {
+    struct nemesis *n;
+    struct fsm_command command;
+    struct fsm_result first;
+    unsigned flying_n;
+    bool has_first, is_again;
+};
+
+static void request_drop(struct request *r)
 {
-    (void)arg;
-    (void)status;
-    (void)result;
+    if (--r->flying_n == 0) free(r);
+}
+
+static void on_result(void *arg, int status, const struct fsm_result *result)
+{
+    struct request *r = arg;
+    if (status == 0 && r->has_first) check_repeated(r->n->world->check, &r->first, result);
+    if (status == 0) r->first = *result;
+    r->has_first = r->has_first || status == 0;
+    request_drop(r);
+}
+
+static void send_request(struct request *r, struct manager *leader)
+{
+    int rc = manager_propose(leader, &r->command, on_result, r);
+    SIM_TRACE(leader->sim, leader->node, "%s: %d", r->is_again ? "proposed again" : "proposed", rc);
+    if (rc != 0) request_drop(r);
 }
 
 struct wish {
-    struct world *world;
+    struct nemesis *n;
     struct site *site;
     struct manager *leader;
+    struct request *again;
     uint8_t to;
 };
+
+static void send_again(void *arg)
+{
+    const struct wish *wish = arg;
+    wish->again->is_again = true;
+    send_request(wish->again, wish->leader);
+}
+
+static void repeat(void *arg)
+{
+    struct request *r = arg;
+    struct wish wish = {.n = r->n, .leader = world_leader(r->n->world), .again = r};
+    if (wish.leader) sim_run_as(r->n->sim, wish.leader->node, send_again, &wish);
+    else request_drop(r);
+}
+
+/* Sent now, and by chance again. */
+static void request(struct nemesis *n, const struct fsm_command *command, struct manager *leader)
+{
+    bool is_repeated = rng_chance(&n->rng, 500000);
+    int64_t after_us = nemesis_time(n, 1 * SIM_MS, 3 * SIM_S);
+    struct request *r = calloc(1, sizeof *r);
+    MUST(r);
+    *r = (struct request){.n = n, .command = *command, .flying_n = is_repeated ? 2 : 1};
+    if (is_repeated) sim_after(n->sim, SIM_WORLD, after_us, repeat, r);
+    send_request(r, leader);
+}
 
 static void ask_failover(void *arg)
 {
@@ -267,13 +319,12 @@ static void ask_failover(void *arg)
     SIM_TRACE(m->sim, m->node, "an operator asks for a failover of %s: %s", wish->site->name, fsm_code_name(code));
     if (code != FSM_OK) return;
     command.id = driver_request_id(m->driver);
-    int rc = consensus_propose(m->consensus, &command, ignore_result, NULL);
-    SIM_TRACE(m->sim, m->node, "proposed: %d", rc);
+    request(wish->n, &command, m);
 }
 
 void nemesis_ask_failover(struct nemesis *n, struct site *site, uint8_t to)
 {
-    struct wish wish = {n->world, site, world_leader(n->world), to};
+    struct wish wish = {.n = n, .site = site, .leader = world_leader(n->world), .to = to};
     if (wish.leader) sim_run_as(n->sim, wish.leader->node, ask_failover, &wish);
 }
 
@@ -282,6 +333,35 @@ void nemesis_operator_failover(struct nemesis *n)
     struct victim v = some_server(n);
     bool is_named = rng_chance(&n->rng, 500000);
     nemesis_ask_failover(n, v.site, is_named ? site_server_at(v.site, v.node) : FSM_SERVER_NONE);
+}
+
+static void set_right(void *arg)
+{
+    struct victim *v = arg;
+    uint8_t master = check_master(v->nemesis->world->check, v->site);
+    bool is_master = master < v->site->servers_n && v->m == v->site->servers[master];
+    SIM_TRACE(v->nemesis->sim, v->node, "semi-sync is set right again");
+    if (is_master) mysqld_set_source_flag(v->m, true);
+    else mysqld_set_replica_flag(v->m, false);
+    free(v);
+}
+
+/* A person changes what commits wait for: semi-sync off on the master, or on where no acker is (A6, A7). */
+void nemesis_meddle(struct nemesis *n)
+{
+    struct victim v = some_server(n);
+    const struct check *check = n->world->check;
+    uint8_t master = check_master(check, v.site), acker = check_acker(check, v.site);
+    bool is_set_right = rng_chance(&n->rng, 700000);
+    int64_t for_us = nemesis_time(n, 100 * SIM_MS, 60 * SIM_S);
+    if (master >= v.site->servers_n || acker >= v.site->servers_n || v.m == v.site->servers[acker]) return;
+    bool is_master = v.m == v.site->servers[master];
+    if (!is_master && !mysqld_follows(v.m, mysqld_node(v.site->servers[master]))) return;
+    if (!check_meddle(n->world->check, v.site, is_master ? NULL : v.m)) return;
+    SIM_TRACE(n->sim, v.node, "a person switches semi-sync %s", is_master ? "off" : "on");
+    if (is_master) mysqld_set_source_flag(v.m, false);
+    else mysqld_set_replica_flag(v.m, true);
+    if (is_set_right) nemesis_later(&v, for_us, set_right);
 }
 
 /* --- healing ------------------------------------------------------------------------------------------------------ */

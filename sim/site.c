@@ -51,7 +51,7 @@ static void declare(void *arg)
         command.kind = CMD_CLUSTER_SET;
         command.u.cluster_set.create = true;
         fill_spec(site, &command.u.cluster_set.spec);
-        int rc = consensus_propose(leader->consensus, &command, declared, site);
+        int rc = manager_propose(leader, &command, declared, site);
         SIM_TRACE(w->sim, leader->node, "an operator declares cluster %s: %d", site->name, rc);
     }
     sim_after(w->sim, SIM_WORLD, DECLARE_RETRY_US, declare, site);

@@ -201,6 +201,7 @@ static bool live(struct world *w)
         sim_after(w->sim, SIM_WORLD, rng_between(&w->rng, 0, 300 * SIM_MS), boot_manager, &w->managers[i]);
     for (unsigned i = 0; i < w->sites_n; i++) site_start(&w->sites[i]);
     if (!run_until(w, start_us + 15 * SIM_S)) return false;
+    check_calm(w->check);
     if (w->options.pretended != 0) pretend(w);
     nemesis_start(w->nemesis);
     int64_t storm_us = rng_between(&w->rng, 60, 180) * SIM_S;
