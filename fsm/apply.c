@@ -37,7 +37,9 @@ struct fsm_plan *fsm_apply_running(struct fsm_state *state, const struct fsm_clu
 
 static bool plan_uses(const struct fsm_plan *plan, uint8_t server)
 {
-    return plan != NULL && (plan->to == server || plan->acker == server || plan->holder == server);
+    if (plan == NULL) return false;
+    if (plan->kind == PLAN_FOLLOW && plan->from == server) return true;
+    return plan->to == server || plan->acker == server || plan->holder == server;
 }
 
 static enum fsm_code server_state_check(struct fsm_apply *a, const struct fsm_cluster *cluster, uint8_t server)

@@ -66,6 +66,41 @@ static enum fsm_code check_close(struct fsm_apply *a, const struct fsm_cluster *
     return FSM_OK;
 }
 
+/* A6: nobody outside of A has its flag on. Who may still acknowledge for a reign that was given up stays as it is. */
+static enum fsm_code check_follow_acker(struct fsm_apply *a, const struct fsm_cluster *cluster)
+{
+    const struct fsm_cmd_plan_begin *c = &a->command->u.plan_begin;
+    const struct fsm_reign *reign = fsm_reign_current(cluster);
+
+    if (fsm_set_has(fsm_unfenced_ackers(cluster, NULL, 0), c->from)) {
+        return FSM_REFUSE(a, FSM_UNSAFE, "follow: %s may still acknowledge for a reign that was given up",
+                          fsm_server_name(cluster, c->from));
+    }
+    if (c->acker == FSM_SERVER_NONE) return FSM_OK;
+    if (c->acker == c->from && reign != NULL && fsm_set_has(reign->ackers, c->from)) return FSM_OK;
+    return FSM_REFUSE(a, FSM_UNSAFE, "follow: %s is not an acker of epoch %llu", fsm_server_name(cluster, c->acker),
+                      (unsigned long long)cluster->epoch);
+}
+
+static enum fsm_code check_follow(struct fsm_apply *a, const struct fsm_cluster *cluster)
+{
+    const struct fsm_cmd_plan_begin *c = &a->command->u.plan_begin;
+
+    if (cluster->epoch == 0) {
+        return FSM_REFUSE(a, FSM_INVALID, "cluster %s is not enrolled yet", cluster->name);
+    }
+    if (c->to != cluster->master) {
+        return FSM_REFUSE(a, FSM_INVALID, "follow: %s is not the master of %s", fsm_server_name(cluster, c->to),
+                          cluster->name);
+    }
+    if (!fsm_server_is(cluster, c->from, SERVER_MEMBER) || c->from == cluster->master ||
+        cluster->servers[c->from].maintenance) {
+        return FSM_REFUSE(a, FSM_INVALID, "follow: %s is not a replica of %s", fsm_server_name(cluster, c->from),
+                          cluster->name);
+    }
+    return check_follow_acker(a, cluster);
+}
+
 static enum fsm_code check_begin(struct fsm_apply *a, const struct fsm_cluster *cluster)
 {
     const struct fsm_cmd_plan_begin *c = &a->command->u.plan_begin;
@@ -84,6 +119,7 @@ static enum fsm_code check_begin(struct fsm_apply *a, const struct fsm_cluster *
     case PLAN_ENROL: return check_enrol(a, cluster);
     case PLAN_FAILOVER: return check_failover(a, cluster);
     case PLAN_CLOSE: return check_close(a, cluster);
+    case PLAN_FOLLOW: return check_follow(a, cluster);
     case fsm_plan_kind_none:
     case fsm_plan_kind_count: break;
     }
@@ -112,7 +148,7 @@ static void fill_kind(struct fsm_plan *plan, struct fsm_cluster *cluster, const 
     plan->acker = c->kind == PLAN_CLOSE ? FSM_SERVER_NONE : c->acker;
     plan->holder = FSM_SERVER_NONE;
     plan->epoch = cluster->epoch;
-    if (c->kind != PLAN_CLOSE) {
+    if (c->kind == PLAN_ENROL || c->kind == PLAN_FAILOVER) {
         /* Epochs of failed plans are never given again: their verbs may have stored them on servers. */
         uint64_t highest = cluster->epoch > cluster->epoch_used ? cluster->epoch : cluster->epoch_used;
         plan->epoch = highest + 1;
@@ -122,6 +158,7 @@ static void fill_kind(struct fsm_plan *plan, struct fsm_cluster *cluster, const 
     case PLAN_ENROL: plan->step = STEP_PREPARE; return;
     case PLAN_FAILOVER: plan->step = STEP_REVOKE; return;
     case PLAN_CLOSE: plan->step = STEP_SHUT; return;
+    case PLAN_FOLLOW: plan->step = STEP_REPOINT; return;
     case fsm_plan_kind_none:
     case fsm_plan_kind_count: break;
     }
@@ -138,6 +175,9 @@ static void note_begin(struct fsm_apply *a, const struct fsm_cluster *cluster, c
               plan->by_operator ? ", asked for by an operator" : "");
     if (plan->kind == PLAN_CLOSE) {
         text_addf(&text, ": make %s read-only", fsm_server_name(cluster, plan->from));
+    } else if (plan->kind == PLAN_FOLLOW) {
+        text_addf(&text, ": %s is to receive from %s again%s", fsm_server_name(cluster, plan->from),
+                  fsm_server_name(cluster, plan->to), plan->acker != FSM_SERVER_NONE ? ", as its acker" : "");
     } else {
         text_addf(&text, ": %s to be master of epoch %llu", fsm_server_name(cluster, plan->to),
                   (unsigned long long)plan->epoch);

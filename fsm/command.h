@@ -92,8 +92,8 @@ struct fsm_cmd_plan_begin {
     enum fsm_plan_kind kind;
     uint64_t epoch; /* Expected current epoch: refused as STALE if it moved. */
     uint8_t from;
-    uint8_t to;    /* FAILOVER, ENROL: proposed master. CLOSE: unused. */
-    uint8_t acker; /* Proposed acker of the reign to come. */
+    uint8_t to;    /* FAILOVER, ENROL: proposed master. CLOSE: unused. FOLLOW: the master. */
+    uint8_t acker; /* Proposed acker of the reign to come. FOLLOW: 'from' as a member of A, or NONE. */
     bool accept_loss;
     bool by_operator;
     char verdict[FSM_NAME_SIZE];
@@ -107,7 +107,8 @@ struct fsm_cmd_plan_step {
     enum fsm_step done; /* Must equal the plan's step, else STALE. */
     enum fsm_step next;
     fsm_set revoked;        /* End of REVOKE. End of REPOINT, or while it lasts: those that follow 'to' with their flag
-                               off; they leave A once k others have received the position read after that (A2). */
+                               off; they leave A once k others have received the position read after that (A2).
+                               FOLLOW: 'from' at most, which then follows as a plain replica. */
     enum fsm_fence fence;   /* End of REVOKE. */
     uint8_t to;             /* End of REVOKE: the choice of A4. */
     uint8_t holder;         /* End of REVOKE: where 'to' fetches what it lacks; NONE if nothing lacks. */

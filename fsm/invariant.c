@@ -115,6 +115,18 @@ static const char *check_failover(const struct fsm_cluster *cluster, const struc
     return NULL;
 }
 
+static const char *check_follow(const struct fsm_cluster *cluster, const struct fsm_plan *plan)
+{
+    const struct fsm_reign *current = fsm_reign_current(cluster);
+
+    HOLDS(plan->to == cluster->master && plan->from != plan->to && plan->epoch == cluster->epoch,
+          "who is to follow follows the master");
+    HOLDS(plan->acker == FSM_SERVER_NONE ||
+              (plan->acker == plan->from && current != NULL && fsm_set_has(current->ackers, plan->from)),
+          "who is to acknowledge is a member of A (A6)");
+    return NULL;
+}
+
 static bool step_fits(enum fsm_plan_kind kind, enum fsm_step step)
 {
     if (step == STEP_DONE) return true;
@@ -122,6 +134,7 @@ static bool step_fits(enum fsm_plan_kind kind, enum fsm_step step)
     case PLAN_ENROL: return step == STEP_PREPARE || step == STEP_VERIFY;
     case PLAN_FAILOVER: return step >= STEP_REVOKE && step <= STEP_REPOINT;
     case PLAN_CLOSE: return step == STEP_SHUT;
+    case PLAN_FOLLOW: return step == STEP_REPOINT;
     case fsm_plan_kind_none:
     case fsm_plan_kind_count: break;
     }
@@ -153,6 +166,10 @@ static const char *check_plan(const struct fsm_state *state, const struct fsm_pl
     }
     if (is_running && plan->kind == PLAN_FAILOVER) {
         const char *broken = check_failover(cluster, plan);
+        if (broken != NULL) return broken;
+    }
+    if (is_running && plan->kind == PLAN_FOLLOW) {
+        const char *broken = check_follow(cluster, plan);
         if (broken != NULL) return broken;
     }
     return check_reigns(cluster, plan->past, plan->past_n);

@@ -48,12 +48,12 @@ enum {
 #define FSM_SERVER_STATES(X) X(NEW, new) X(MEMBER, member) X(QUARANTINED, quarantined)
 
 /* ENROL: adopt a running cluster as epoch 1. FAILOVER: replace the master. CLOSE: make a server that another reign
- * has replaced read-only (it came back open). */
-#define FSM_PLAN_KINDS(X) X(ENROL, enrol) X(FAILOVER, failover) X(CLOSE, close)
+ * has replaced read-only (it came back open). FOLLOW: make a member receive from the master again. */
+#define FSM_PLAN_KINDS(X) X(ENROL, enrol) X(FAILOVER, failover) X(CLOSE, close) X(FOLLOW, follow)
 
 /* Steps of all kinds of plan, in the order in which a plan walks through those that it has.
  * ENROL: PREPARE, VERIFY, DONE.  FAILOVER: REVOKE, APPLY, [CATCH_UP], PROMOTE, ESTABLISH, OPEN, REPOINT, DONE.
- * CLOSE: SHUT, DONE. */
+ * CLOSE: SHUT, DONE.  FOLLOW: REPOINT, DONE. */
 #define FSM_STEPS(X)                                                                                                   \
     X(PREPARE, prepare)     /* install regent's schema, give each server its identity */                             \
     X(VERIFY, verify)       /* the acker set acknowledges for the master: lossless since g (A7) */                    \
@@ -63,7 +63,7 @@ enum {
     X(PROMOTE, promote)     /* candidate stops replicating, semi-sync source on, still read-only */                  \
     X(ESTABLISH, establish) /* acker of the new reign attaches; reign row acknowledged (A5) */                       \
     X(OPEN, open)           /* candidate accepts writes (S1) */                                                      \
-    X(REPOINT, repoint)     /* the other replicas follow the new master; its old channel is dropped */               \
+    X(REPOINT, repoint)     /* the other replicas follow the new master; its old channel is dropped. FOLLOW: one */  \
     X(SHUT, shut)           /* clients of a replaced master ended, read_only on (F2) */                              \
     X(DONE, done)
 
@@ -178,11 +178,12 @@ struct fsm_plan {
     enum fsm_plan_state state;
     enum fsm_step step; /* Intent: its verbs may be performed, no others. */
     uint8_t cluster;
-    uint8_t from;   /* Old master, or the server to close; FSM_SERVER_NONE if none. */
-    uint8_t to;     /* Candidate; may be chosen anew by the end of REVOKE. */
-    uint8_t acker;  /* Acker of the reign to come; FSM_SERVER_NONE: degraded by policy. */
+    uint8_t from;   /* Old master, or the server to close, or to follow; FSM_SERVER_NONE if none. */
+    uint8_t to;     /* Candidate; may be chosen anew by the end of REVOKE. FOLLOW: the master. */
+    uint8_t acker;  /* Acker of the reign to come; FSM_SERVER_NONE: degraded by policy. FOLLOW: 'from' when it is to
+                       acknowledge, else NONE. */
     uint8_t holder; /* Server to catch up from; FSM_SERVER_NONE if none. */
-    uint64_t epoch; /* Of the reign to come (FAILOVER, ENROL); of the current one (CLOSE). */
+    uint64_t epoch; /* Of the reign to come (FAILOVER, ENROL); of the current one (CLOSE, FOLLOW). */
     enum fsm_fence fence;
     bool accept_loss;   /* An operator said so: promotion without proof is allowed and told. */
     bool by_operator;

@@ -150,9 +150,30 @@ static enum fsm_code check_open(const struct fsm_step_context *s)
     return FSM_OK;
 }
 
+/* A plain replica that was a member of A may leave it, as long as k others are there to acknowledge (A2). */
+static enum fsm_code check_follow(const struct fsm_step_context *s)
+{
+    const struct fsm_reign *reign = fsm_reign_current(s->cluster);
+    fsm_set left = s->c->revoked;
+
+    if (s->c->next != STEP_DONE || s->c->set_aside != 0) {
+        return FSM_REFUSE(s->a, FSM_INVALID, "a follow has one step, and sets nobody aside");
+    }
+    if (left == 0) return FSM_OK;
+    MUST(reign != NULL);
+    if (left != fsm_set_one(s->plan->from) || s->plan->acker != FSM_SERVER_NONE ||
+        fsm_set_count(reign->ackers & ~left) < reign->k) {
+        return FSM_REFUSE(s->a, FSM_UNSAFE, "%s cannot leave the ackers of epoch %llu",
+                          fsm_server_name(s->cluster, s->plan->from), (unsigned long long)s->cluster->epoch);
+    }
+    return FSM_OK;
+}
+
 /* Only what the reign does not rest on may have been shrunk away: its acker stays (A2). */
 static enum fsm_code check_repoint(const struct fsm_step_context *s)
 {
+    if (s->plan->kind == PLAN_FOLLOW) return check_follow(s);
+
     fsm_set kept = fsm_set_one(s->plan->to) | fsm_set_one(s->plan->acker);
 
     if ((s->c->revoked & kept) == 0 && (s->c->revoked & ~fsm_set_all(s->cluster)) == 0) return FSM_OK;

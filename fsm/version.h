@@ -12,6 +12,8 @@
  * - Whoever adds a field to a known command makes it a sub-message or 'optional', so that its presence is seen, and
  *   lets fsm_command_needs() tell. New state is at its initial value until a command of the new version changes it.
  *
+ * Until the first release version 1 is whatever the source has: kinds of commands and plans were added to it.
+ *
  * REGENT_NEXT_VERSION makes the program of a version to come, for the test of rolling upgrades (tests/upgrade). It adds
  * a command and a field of the snapshot. No release is built with it. */
 #ifndef REGENT_FSM_VERSION_H

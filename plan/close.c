@@ -22,7 +22,7 @@ static bool is_open_stranger(const struct work *w, uint8_t server)
 bool close_begin(struct work *w)
 {
     /* What was seen before the last plan ended may be a server that this plan has closed. */
-    int64_t ended_ms = work_ended_ms(w);
+    int64_t ended_ms = work_decided_ms(w);
     if (ended_ms >= 0 && ended_ms <= sight_fresh_ms(w->cluster)) return false;
     for (uint8_t i = 0; i < w->cluster->servers_n; i++) {
         if (!is_open_stranger(w, i)) continue;

@@ -103,7 +103,7 @@ static bool replace_master(struct work *w)
 
 void failover_begin(struct work *w)
 {
-    int64_t ended_ms = work_ended_ms(w);
+    int64_t ended_ms = work_decided_ms(w);
     bool is_by_facts = w->update->diagnosis.row == DIAGNOSIS_RESTARTED || !w->update->diagnosis.acts;
     if (is_by_facts && ended_ms >= 0 && ended_ms <= sight_fresh_ms(w->cluster)) {
         MARK(failover_looks_again);

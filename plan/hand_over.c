@@ -14,7 +14,7 @@ static fsm_set needed(const struct fsm_cluster *cluster, const struct fsm_plan *
 {
     fsm_set servers = one(plan->to) | one(plan->acker) | one(plan->holder);
 
-    if (plan->kind == PLAN_CLOSE) return one(plan->from);
+    if (plan->kind == PLAN_CLOSE || plan->kind == PLAN_FOLLOW) return one(plan->from);
     for (uint8_t i = 0; plan->step == STEP_REVOKE && i < cluster->reigns_n; i++) {
         servers |= cluster->reigns[i].ackers & ~plan->revoked;
     }

@@ -42,6 +42,7 @@ static void carry_on(struct work *w)
     case PLAN_ENROL: enrol_step(w); return;
     case PLAN_FAILOVER: failover_step(w); return;
     case PLAN_CLOSE: close_step(w); return;
+    case PLAN_FOLLOW: follow_step(w); return;
     case fsm_plan_kind_none:
     case fsm_plan_kind_count: break;
     }
@@ -64,7 +65,7 @@ static void begin(struct work *w)
         if (!work_backs_off(w, PLAN_ENROL)) enrol_begin(w);
     } else if (d->acts || choose_open(w) != FSM_SERVER_NONE) {
         if (!work_backs_off(w, PLAN_FAILOVER)) failover_begin(w);
-    } else if (!close_begin(w) && !proof_restore(w)) {
+    } else if (!close_begin(w) && !follow_begin(w) && !proof_restore(w)) {
         WORK_WHY(w, "%s: %s", diagnosis_name(d->row), diagnosis_text(d->row));
     }
 }

@@ -83,6 +83,14 @@ static fsm_set receiving_ackers(const struct work *w)
     return receiving;
 }
 
+/* What was done there last let it follow the master of this very reign. */
+static bool was_followed(const struct work *w, uint64_t token)
+{
+    const struct fsm_plan *p = fsm_plan_find(w->in->state, token);
+    return p != NULL && p->kind == PLAN_FOLLOW && p->state == PLAN_STATE_FINISHED && p->cluster == w->in->cluster &&
+           p->epoch == w->cluster->epoch;
+}
+
 /* Those on which nothing was done since the reign began: an earlier failover may have revoked them, and failed. */
 static fsm_set untouched_ackers(const struct work *w)
 {
@@ -90,7 +98,8 @@ static fsm_set untouched_ackers(const struct work *w)
     fsm_set untouched = 0;
     for (uint8_t i = 0; reign != NULL && i < w->cluster->servers_n; i++) {
         const struct view_observation *o = young_sight(w, i);
-        if (fsm_set_has(reign->ackers, i) && o != NULL && o->facts.token <= reign->token) untouched |= FSM_BIT(i);
+        if (!fsm_set_has(reign->ackers, i) || o == NULL) continue;
+        if (o->facts.token <= reign->token || was_followed(w, o->facts.token)) untouched |= FSM_BIT(i);
     }
     return untouched;
 }

@@ -159,6 +159,17 @@ int64_t work_ended_ms(const struct work *w)
     return since_ms(w, work_newest_ended(w, fsm_plan_kind_none));
 }
 
+int64_t work_decided_ms(const struct work *w)
+{
+    static const enum fsm_plan_kind kinds[] = {PLAN_ENROL, PLAN_FAILOVER, PLAN_CLOSE};
+    const struct fsm_plan *newest = NULL;
+    for (unsigned i = 0; i < ARRAY_LEN(kinds); i++) {
+        const struct fsm_plan *p = work_newest_ended(w, kinds[i]);
+        if (p != NULL && (newest == NULL || p->token > newest->token)) newest = p;
+    }
+    return since_ms(w, newest);
+}
+
 bool work_backs_off(struct work *w, enum fsm_plan_kind kind)
 {
     const struct fsm_plan *newest = work_newest_ended(w, kind);

@@ -49,6 +49,8 @@ struct text work_fail(struct work *w);
 const struct fsm_plan *work_newest_ended(const struct work *w, enum fsm_plan_kind kind);
 /* How long ago the newest plan of this cluster ended, by the wall clock; -1: there is none. Milliseconds. */
 int64_t work_ended_ms(const struct work *w);
+/* The same of those that open or close servers: all but FOLLOW. */
+int64_t work_decided_ms(const struct work *w);
 /* How long ago the newest event of 'kind' of this cluster was recorded, likewise. */
 int64_t work_event_ms(const struct work *w, const char *kind);
 /* True while a plan of 'kind' that failed or was aborted is so young that the next one has to wait; says so. */
@@ -74,5 +76,7 @@ void revoke_step(struct work *w);
 bool failover_reconsider(struct work *w);
 bool close_begin(struct work *w); /* True when there is something to close. */
 void close_step(struct work *w);
+bool follow_begin(struct work *w); /* True when it proposed. */
+void follow_step(struct work *w);
 
 #endif

@@ -17,7 +17,7 @@ enum { WORLD_TICK_MS = 10, WORLD_MANAGERS = 3, WORLD_FIRST_PORT = 3311, WORLD_ST
 struct world_server {
     bool alive, frozen, read_only, supported, gtid_strict;
     bool applier, slow_applier; /* slow: executes nothing until told. */
-    bool has_forgotten;         /* Restarted: how far it had received is not known, until it follows somebody. */
+    bool has_forgotten;         /* Restarted: how far it had received is not known, until it receives again. */
     bool never_attaches;        /* FOLLOW does not end in a connected receiver. */
     bool source_enabled, replica_flag;
     int64_t down_at; /* Since when dead or frozen. */

@@ -111,13 +111,18 @@ static void make_begin(struct run *r, const struct fsm_cluster *cluster, unsigne
 
     r->command.kind = CMD_PLAN_BEGIN;
     name_of(number, c->cluster, sizeof(c->cluster));
-    c->kind = chance(r, 5) ? (enum fsm_plan_kind)below(r, 5) : PLAN_FAILOVER;
+    c->kind = chance(r, 5) ? (enum fsm_plan_kind)below(r, 6) : PLAN_FAILOVER;
     if (cluster != NULL && cluster->epoch == 0 && chance(r, 95)) c->kind = PLAN_ENROL;
     c->epoch = cluster == NULL || chance(r, 3) ? below(r, 4) : cluster->epoch;
     c->from = cluster == NULL || chance(r, 3) ? some_server(r) : cluster->master;
     if (c->kind == PLAN_CLOSE) c->from = some_server(r);
     c->to = cluster == NULL ? some_server(r) : some_member(r, cluster, c->from, c->from);
     c->acker = cluster == NULL ? some_server(r) : some_member(r, cluster, c->from, c->to);
+    if (c->kind == PLAN_FOLLOW) {
+        c->from = some_server(r);
+        if (cluster != NULL && chance(r, 95)) c->to = cluster->master;
+        c->acker = chance(r, 50) ? FSM_SERVER_NONE : chance(r, 95) ? c->from : some_server(r);
+    }
     c->by_operator = chance(r, 40);
     c->accept_loss = chance(r, 30);
     SOME_TEXT(r, c->verdict, "verdict");
@@ -171,6 +176,9 @@ static void fill_step(struct run *r, struct fsm_cmd_plan_step *c, const struct f
     c->no_tx = below(r, 3);
     if (p->step == STEP_REPOINT && p->acker != FSM_SERVER_NONE) c->revoked &= ~(FSM_BIT(p->to) | FSM_BIT(p->acker));
     if (p->step == STEP_REPOINT) c->revoked &= ~FSM_BIT(p->to);
+    if (p->kind == PLAN_FOLLOW && chance(r, 90)) c->set_aside = 0;
+    if (p->kind == PLAN_FOLLOW && chance(r, 70)) c->revoked = 0;
+    else if (p->kind == PLAN_FOLLOW && chance(r, 90)) c->revoked &= FSM_BIT(p->from);
     if (chance(r, 90)) SOME_TEXT(r, c->target, "0-1");
     if (chance(r, 50)) SOME_TEXT(r, c->reason, "reason");
     SOME_TEXT(r, c->evidence, "evidence");

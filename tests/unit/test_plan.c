@@ -102,7 +102,8 @@ static bool do_server(struct world_server *s, char **word)
     else if (text_equal(verb, "strangers")) s->strangers = (unsigned)n;
     else if (text_equal(verb, "acker-flag")) s->replica_flag = true;
     else if (text_equal(verb, "detach")) s->receiving = false;
-    else if (text_equal(verb, "attach")) s->receiving = s->applier = true;
+    else if (text_equal(verb, "attach")) s->receiving = s->applier = true, s->has_forgotten = false;
+    else if (text_equal(verb, "forget")) s->has_forgotten = true;
     else if (text_equal(verb, "heartbeat")) s->heartbeat_ms = (uint32_t)n;
     else if (text_equal(verb, "apply")) s->slow_applier = false;
     else if (text_equal(verb, "applier-error")) s->applier = false, s->sql_errno = (uint32_t)n;
