@@ -7,6 +7,8 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "plan/plan.h"
+
 const char *report_state_name(enum report_state state)
 {
     switch (state) {
@@ -104,6 +106,16 @@ static const char *health_of_replica(const struct view_facts *f, struct text *te
     return "ok";
 }
 
+/* What Regent does about it, or why nothing. */
+static void add_standing(const struct report_cluster *c, uint8_t server, struct text *text)
+{
+    char buffer[FSM_TEXT_SIZE * 2];
+    struct text t = TEXT_ON(buffer);
+    if (c->view == NULL || server == c->cluster->master) return;
+    plan_tell_standing(c->state, fsm_cluster_index(c->state, c->cluster), c->view, server, &t);
+    if (t.len > 0) text_addf(text, "; %s", buffer);
+}
+
 const char *report_server_health(const struct report_cluster *c, uint8_t server, struct text *text)
 {
     const struct fsm_server *s = &c->cluster->servers[server];
@@ -131,9 +143,10 @@ const char *report_server_health(const struct report_cluster *c, uint8_t server,
         health = health_of_replica(facts, text);
     }
     const char *more = diagnose_server(c->cluster, c->view, server);
-    if (more == NULL || strcmp(health, "ok") != 0) return health;
-    text_add(text, more);
-    return "attention";
+    bool is_ok = strcmp(health, "ok") == 0;
+    if (is_ok && more != NULL) text_add(text, more);
+    if (!is_ok || more != NULL) add_standing(c, server, text);
+    return is_ok && more != NULL ? "attention" : health;
 }
 
 static const char *name_of(const struct fsm_cluster *cluster, uint8_t server)

@@ -3,24 +3,24 @@
  *
  * Happy path: REPOINT asks FOLLOW of the one server, DONE. An acker's proof is then restored by plan/proof.c.
  *
- * When. By its files a server boots closed and without replication, and only a verb with a token starts a receiver (A3),
- * so somebody has to. It is done for a server, one a plan, when all of this is so:
+ * When. By its files a server boots closed and without replication, and only a verb with a token starts a receiver
+ * (A3), so somebody has to. It is done for a server, one a plan, when all of this is so:
  * - The master is read by a majority and by this leader, open, a moment ago, in the incarnation of its reign, and no
- *   other listed reign was opened. MariaDB throws the relay log away when a thread is started while both are
- *   stopped; it is harmless because the master has all of it. So the verb is not asked either while the master is not
- *   read so: a master that dies now is then accounted for by no less than before.
+ *   other listed reign was opened. MariaDB throws the relay log away when a thread is started while both are stopped;
+ *   it is harmless because the master has all of it. So the verb is not asked either while the master is not read so: a
+ *   master that dies now is then accounted for by no less than before.
  * - It is a member, not in maintenance, the one that was enrolled, closed, with one channel, without an error of its
  *   receiver or applier, and has nothing that the master has not.
  * - It is our business: it was restarted and no receiver started since (nobody stops one in that way by hand: then the
  *   position is still known), or it holds the token of a failover or FOLLOW that failed or was aborted. Whatever else
  *   stands still was stopped by an operator, and is told.
- * - An acker that was restarted: the proof of the reign has been withdrawn. What it acknowledged before may be gone with
- *   its relay log, and from here on nobody but the master proves it (A4), until the proof is made anew.
+ * - An acker that was restarted: the proof of the reign has been withdrawn. What it acknowledged before may be gone
+ *   with its relay log, and from here on nobody but the master proves it (A4), until the proof is made anew.
  * As acker, with the flag on, exactly when it is in A and fewer than k others of A are attached (A6); else as a plain
  * replica.
  *
- * Failure modes: the master must be replaced (it ends at once); the server is lost, or does not attach in time: the plan
- * fails and says why, and the next one for this server begins after a back-off that doubles. Others are not kept. */
+ * Failure modes: the master must be replaced (it ends at once); the server is lost, or does not attach in time: the
+ * plan fails and says why, and the next one for this server begins after a back-off that doubles. Nobody else waits. */
 #include "lib/base/mark.h"
 #include "plan/choose.h"
 #include "plan/position.h"
@@ -124,7 +124,7 @@ static const char *refusal(const struct work *w, uint8_t server)
     if (has_error(ch)) return "it stopped on an error: mend that, then START SLAVE there";
     if (!ch->gtid) return "it replicates without GTID: CHANGE MASTER TO MASTER_USE_GTID = slave_pos";
     if (!was_restarted(ch) && !was_left(w, server)) return "somebody stopped it by hand: START SLAVE when it may go on";
-    if (f->source_enabled) return "it is set up as a master: rebuild it, or SET GLOBAL rpl_semi_sync_master_enabled = 0";
+    if (f->source_enabled) return "it is set up as a master: SET GLOBAL rpl_semi_sync_master_enabled = 0, START SLAVE";
     if (fsm_set_has(fsm_unfenced_ackers(w->cluster, NULL, 0), server)) {
         return "it may still acknowledge for a reign that was given up: rebuild it";
     }
@@ -213,8 +213,8 @@ static bool is_seen_anew(const struct work *w, uint8_t server)
 static bool is_due(const struct work *w, uint8_t server)
 {
     const struct fsm_server *s = &w->cluster->servers[server];
-    if (server == w->cluster->master || s->state != SERVER_MEMBER || s->maintenance || !is_ours(w, server)) return false;
-    if (!facts_of(w, server)->supported || !facts_of(w, server)->read_only) return false;
+    if (server == w->cluster->master || s->state != SERVER_MEMBER || s->maintenance) return false;
+    if (!is_ours(w, server) || !facts_of(w, server)->supported || !facts_of(w, server)->read_only) return false;
     return stands_still(w, server) && refusal(w, server) == NULL && is_seen_anew(w, server) &&
            !is_still_proven(w, server) && !backs_off(w, server);
 }
@@ -253,6 +253,37 @@ bool follow_begin(struct work *w)
     MARK(follow_begins);
     propose(w, best);
     return true;
+}
+
+/* --- telling --- */
+
+static void tell_last(const struct work *w, uint8_t server, struct text *t)
+{
+    const struct fsm_plan *last = ended_before(w, server, UINT64_MAX);
+    if (w->cluster->paused) {
+        text_add(t, "Regent makes it follow again when the cluster is resumed");
+    } else if (last != NULL && last->state != PLAN_STATE_FINISHED && last->epoch == w->cluster->epoch) {
+        text_addf(t, "Regent tries again; plan %llu did not succeed: %s", (unsigned long long)last->token,
+                  last->reason);
+    } else if (is_sole_reign(w)) {
+        text_addf(t, "Regent makes it follow again while it reads %s open", work_name(w, w->cluster->master));
+    } else {
+        text_add(t, "an earlier failover was not finished, so Regent leaves it alone: regent failover to one of them");
+    }
+}
+
+void plan_tell_standing(const struct fsm_state *state, uint8_t cluster, const struct view *view, uint8_t server,
+                        struct text *t)
+{
+    const struct fsm_cluster *c = &state->clusters[cluster];
+    struct plan_input in = {.state = state, .cluster = cluster, .view = view};
+    struct work w = {.in = &in, .cluster = c};
+    bool is_seen = c->epoch != 0 && server != c->master && server < c->servers_n && is_ours(&w, server) &&
+                   is_ours(&w, c->master);
+    if (!is_seen || c->plan != 0 || c->servers[server].state != SERVER_MEMBER || !stands_still(&w, server)) return;
+    const char *why = refusal(&w, server);
+    if (why != NULL) text_add(t, why);
+    else tell_last(&w, server, t);
 }
 
 /* --- the step --- */

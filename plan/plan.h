@@ -8,6 +8,7 @@
 #define REGENT_PLAN_PLAN_H
 
 #include "fsm/command.h"
+#include "lib/base/text.h"
 #include "plan/diagnose.h"
 #include "plan/verb.h"
 #include "plan/view.h"
@@ -40,5 +41,10 @@ void plan_step(const struct plan_input *input, struct plan_update *update);
  * the plan choose. 'dry' text: what the plan would do, one step a line, for --dry-run; it is filled either way. */
 enum fsm_code plan_operator_failover(const struct plan_input *input, uint8_t to, bool accept_loss,
                                      struct fsm_command *command, struct text *dry);
+
+/* Appends what is done about a replica that does not receive from the master because it stands still (plan/follow.c),
+ * or why nothing is and what to do; nothing when it does not stand still. As this manager sees it. */
+void plan_tell_standing(const struct fsm_state *state, uint8_t cluster, const struct view *view, uint8_t server,
+                        struct text *t);
 
 #endif
