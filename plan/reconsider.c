@@ -4,8 +4,10 @@
  * works again. So before the first verb of REVOKE the master is judged anew.
  *
  * Happy path: the verdict still acts, and so does the plan, at once. Failure modes: the master works again (the plan
- * ends itself); this leader cannot tell yet (it waits for what the probes will say, WAIT_MS at most); a verb of this
- * plan may have had an effect, of an earlier leader too (the plan goes on: what it revoked only a new reign mends). */
+ * ends itself); this leader cannot tell yet (it waits for what the probes will say, WAIT_MS at most; while nobody is
+ * seen who could prove anything, until the plan is given up); a verb of this plan may have had an effect, of an earlier
+ * leader too (the plan goes on: what it revoked only a new reign mends). */
+#include "lib/base/mark.h"
 #include "lib/base/mutant.h"
 #include "plan/choose.h"
 #include "plan/sight.h"
@@ -118,6 +120,19 @@ static bool is_attached(const struct work *w)
            o->facts.source_clients >= ackers_needed(w);
 }
 
+/* Somebody is seen who could prove the end of the reign: the master, closed (F2), or enough of its ackers (F1). While
+ * nobody is, REVOKE proves nothing: it would only stop others, of a master that may work. */
+static bool is_provable(const struct work *w)
+{
+    const struct fsm_reign *reign = fsm_reign_current(w->cluster);
+    unsigned seen = 0, ackers = reign != NULL ? fsm_set_count(reign->ackers) : 0;
+    for (uint8_t i = 0; reign != NULL && i < w->cluster->servers_n; i++) {
+        seen += fsm_set_has(reign->ackers, i) && young_sight(w, i) != NULL;
+    }
+    bool is_f1 = ackers > 0 && reign->k <= ackers && seen >= ackers - reign->k + 1;
+    return is_f1 || young_sight(w, w->cluster->master) != NULL;
+}
+
 /* Another server answers at its address: whatever became of the master, its clients do not reach it. */
 static bool has_other_server(const struct work *w)
 {
@@ -179,6 +194,10 @@ bool failover_reconsider(struct work *w)
                  work_name(w, w->cluster->master), diagnosis_name(verdict(w)));
     } else if (fsm_set_count(untouched_ackers(w)) >= k || is_attached(w)) {
         end_undecided(w);
+    } else if (!is_provable(w) && work_step_ms(w) < WORK_GIVE_UP_MS) {
+        MARK(reconsider_sees_nobody);
+        WORK_WHY(w, "%s may work, and neither it nor its ackers are seen: looking before anything is revoked",
+                 work_name(w, w->cluster->master));
     } else {
         return false; /* An acker that may have been revoked is not seen: only going on is safe. */
     }
