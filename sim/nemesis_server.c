@@ -276,6 +276,7 @@ struct wish {
     struct manager *leader;
     struct request *again;
     uint8_t to;
+    bool accepts_loss;
 };
 
 static void send_again(void *arg)
@@ -316,6 +317,10 @@ static void ask_failover(void *arg)
     const struct fsm_cluster *c = fsm_cluster_find(manager_state(m), wish->site->name);
     if (!c || !driver_input(m->driver, fsm_cluster_index(manager_state(m), c), &input)) return;
     enum fsm_code code = plan_operator_failover(&input, wish->to, false, &command, &dry);
+    if (code == FSM_UNSAFE && wish->accepts_loss) {
+        SIM_TRACE(m->sim, m->node, "an operator accepts the loss of acknowledged writes of %s", wish->site->name);
+        code = plan_operator_failover(&input, wish->to, true, &command, &dry);
+    }
     SIM_TRACE(m->sim, m->node, "an operator asks for a failover of %s: %s", wish->site->name, fsm_code_name(code));
     if (code != FSM_OK) return;
     command.id = driver_request_id(m->driver);
@@ -325,6 +330,7 @@ static void ask_failover(void *arg)
 void nemesis_ask_failover(struct nemesis *n, struct site *site, uint8_t to)
 {
     struct wish wish = {.n = n, .site = site, .leader = world_leader(n->world), .to = to};
+    wish.accepts_loss = rng_chance(&n->rng, 400000);
     if (wish.leader) sim_run_as(n->sim, wish.leader->node, ask_failover, &wish);
 }
 
