@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "lib/base/mark.h"
+#include "lib/base/mutant.h"
 #include "mysql/verb.h"
 
 enum { EXECUTE_PAUSE_MIN_MS = 20, EXECUTE_PAUSE_MAX_MS = 500 };
@@ -244,7 +245,8 @@ static void seat_lost(struct seat *s, const struct db_result *result)
     if (sent) MARK(verb_unknown);
     else MARK(verb_not_sent);
     if (s->session == PORT_CONTROL) s->lock_token = 0;
-    seat_fail(s, sent ? VERB_STATE_UNKNOWN : VERB_STATE_FAILED, result->error);
+    enum verb_state unknown = MUTANT(unknown_is_done) ? VERB_STATE_DONE : VERB_STATE_UNKNOWN;
+    seat_fail(s, sent ? unknown : VERB_STATE_FAILED, result->error);
 }
 
 static void answered(void *arg, const struct db_result *result)

@@ -110,7 +110,7 @@ enum verb_next script_revoke(struct script *s)
 
     for (unsigned c = 0; c < script_channels(s->facts); c++) {
         const struct view_channel *channel = &s->facts->channels[c];
-        if (channel->io != VIEW_IO_NO && is_to_revoke(s, channel)) is_receiving = true;
+        if (channel->io != VIEW_IO_NO && is_to_revoke(s, channel)) is_receiving = !MUTANT(keep_receiving);
     }
     if (is_receiving && script_once(s, STAGE_STOPPED)) return stop_receivers(s);
     if (is_receiving) return script_poll(s, "the receiver to stop");

@@ -212,7 +212,7 @@ static bool is_settling(const struct work *w, const char *event_kind)
 bool proof_withdraw(struct work *w)
 {
     const struct fsm_reign *reign = fsm_reign_current(w->cluster);
-    if (reign == NULL || !reign->lossless) return false;
+    if (reign == NULL || !reign->lossless || MUTANT(keep_proof)) return false;
     for (uint8_t i = 0; i < w->cluster->servers_n; i++) {
         const char *what = agreed_trouble(w, reign, i);
         if (what == NULL) continue;

@@ -122,7 +122,7 @@ static void fill_plan(Regent__Snapshot__Plan *m, const struct fsm_plan *p)
     m->fence = (uint32_t)p->fence;
     m->accept_loss = p->accept_loss;
     m->by_operator = p->by_operator;
-    m->revoked = p->revoked;
+    m->revoked = MUTANT(snapshot_lacks) ? 0 : p->revoked;
     m->unproven = p->unproven;
     m->target = fields_bytes(p->target);
     m->started_us = p->started.us;

@@ -15,6 +15,8 @@
     X(any_revoked, "S1 S2", "any revoked follower ends a reign, a member of A or not (A3)")                            \
     X(open_unfenced, "S1 S2", "nothing proves that the older reigns ended (A8)")                                       \
     X(start_both, "S2", "REVOKE stops both threads and starts the applier: the relay log is thrown away")              \
+    X(keep_receiving, "S2 L1 L3", "REVOKE reads the position and leaves the receiver running (A3)")                    \
+    X(keep_proof, "S2", "the proof of a reign is never withdrawn, whatever becomes of semi-sync (A7)")                 \
     X(kill_query, "S2", "KILL QUERY in place of KILL CONNECTION: waiting commits are told OK")                         \
     X(close_semi_sync_off, "S2", "CLOSE switches semi-sync off first: waiting commits are told OK")                    \
     X(close_by_word, "S1", "CLOSE does nothing and says that it did (F2)")                                             \
@@ -28,9 +30,12 @@
     X(demote_unseen, "S5", "a replaced master is not quarantined, whatever it alone has")                              \
     X(never_again, "L1", "after a failover that failed none begins any more")                                          \
     X(left_behind, "L2", "REPOINT ends without a word on those that do not follow")                                    \
+    X(unknown_is_done, "L1 L2 S2", "a verb without an answer counts as done")                                          \
     X(begin_anew, "L3", "a new leader gives up the failover that it finds, instead of carrying it on")                 \
     X(lose_vote, "S4", "a vote is not written before it is given")                                                     \
     X(dedup_lost, "S4", "the dedup window is not in the snapshot")                                                     \
+    X(dedup_half, "S4", "the dedup window knows requests by their number, whoever made them")                          \
+    X(snapshot_lacks, "S4", "a snapshot does not say which followers a running plan has revoked")                      \
     X(apply_uncommitted, "S4", "the leader applies what it proposes at once")
 
 enum mutant {
