@@ -5,10 +5,10 @@
  *
  * When. By its files a server boots closed and without replication, and only a verb with a token starts a receiver
  * (A3), so somebody has to. It is done for a server, one a plan, when all of this is so:
- * - The master is read by a majority and by this leader, open, a moment ago, in the incarnation of its reign, and no
- *   other listed reign was opened. MariaDB throws the relay log away when a thread is started while both are stopped;
- *   it is harmless because the master has all of it. So the verb is not asked either while the master is not read so: a
- *   master that dies now is then accounted for by no less than before.
+ * - The master is read by a majority and by this leader, open, a moment ago, in the incarnation of its reign, or with
+ *   durable settings, and no other listed reign was opened. MariaDB throws the relay log away when a thread is started
+ *   while both are stopped; it is harmless because the master has all of it. So the verb is not asked either while the
+ *   master is not read so: a master that dies now is then accounted for by no less than before.
  * - It is a member, not in maintenance, the one that was enrolled, closed, with one channel, without an error of its
  *   receiver or applier, and has nothing that the master has not.
  * - It is our business: it was restarted and no receiver started since (nobody stops one in that way by hand: then the
@@ -22,6 +22,7 @@
  * Failure modes: the master must be replaced (it ends at once); the server is lost, or does not attach in time: the
  * plan fails and says why, and the next one for this server begins after a back-off that doubles. Nobody else waits. */
 #include "lib/base/mark.h"
+#include "lib/base/mutant.h"
 #include "plan/choose.h"
 #include "plan/position.h"
 #include "plan/proof.h"
@@ -65,8 +66,9 @@ static bool is_master_open(const struct work *w)
     if (reign == NULL || !is_ours(w, master)) return false;
     const struct view_facts *f = facts_of(w, master);
     int64_t young_ms = (int64_t)w->cluster->probe_ms + PROBE_MS;
-    return !f->read_only && sight_self(w->in->view, master)->age_ms <= young_ms &&
-           f->started_s == reign->started_s[master];
+    /* Another incarnation was opened by hand, or its clock was set: it has all that it ever had when it is durable. */
+    bool has_all = f->started_s == reign->started_s[master] || f->durable;
+    return !f->read_only && sight_self(w->in->view, master)->age_ms <= young_ms && has_all;
 }
 
 /* No other server may be open, or be opened: what it acknowledged would be missing in the master (A8). */
@@ -82,9 +84,8 @@ static bool is_sole_reign(const struct work *w)
 /* --- the server --- */
 
 /* The channel does not receive from the master. One that tries to is the network's, or the account's, trouble. */
-static bool stands_still(const struct work *w, uint8_t server)
+static bool stands_still(const struct work *w, const struct view_facts *f)
 {
-    const struct view_facts *f = facts_of(w, server);
     const struct view_channel *ch = only_channel(f);
     return ch != NULL && (ch->io == VIEW_IO_NO || sight_channel_from(w->cluster, f, w->cluster->master) != ch);
 }
@@ -215,7 +216,7 @@ static bool is_due(const struct work *w, uint8_t server)
     const struct fsm_server *s = &w->cluster->servers[server];
     if (server == w->cluster->master || s->state != SERVER_MEMBER || s->maintenance) return false;
     if (!is_ours(w, server) || !facts_of(w, server)->supported || !facts_of(w, server)->read_only) return false;
-    return stands_still(w, server) && refusal(w, server) == NULL && is_seen_anew(w, server) &&
+    return stands_still(w, facts_of(w, server)) && refusal(w, server) == NULL && is_seen_anew(w, server) &&
            !is_still_proven(w, server) && !backs_off(w, server);
 }
 
@@ -249,7 +250,7 @@ bool follow_begin(struct work *w)
         if (is_to_acknowledge(w, i)) MARK(follow_acker);
         if (best == FSM_SERVER_NONE || (is_to_acknowledge(w, i) && !is_to_acknowledge(w, best))) best = i;
     }
-    if (best == FSM_SERVER_NONE) return false;
+    if (best == FSM_SERVER_NONE || MUTANT(never_follows)) return false;
     MARK(follow_begins);
     propose(w, best);
     return true;
@@ -278,9 +279,14 @@ void plan_tell_standing(const struct fsm_state *state, uint8_t cluster, const st
     const struct fsm_cluster *c = &state->clusters[cluster];
     struct plan_input in = {.state = state, .cluster = cluster, .view = view};
     struct work w = {.in = &in, .cluster = c};
-    bool is_seen = c->epoch != 0 && server != c->master && server < c->servers_n && is_ours(&w, server) &&
-                   is_ours(&w, c->master);
-    if (!is_seen || c->plan != 0 || c->servers[server].state != SERVER_MEMBER || !stands_still(&w, server)) return;
+    if (c->epoch == 0 || c->plan != 0 || server >= c->servers_n || server == c->master) return;
+    const struct view_observation *o = sight_best(c, view, server);
+    if (o == NULL || c->servers[server].state != SERVER_MEMBER || !stands_still(&w, &o->facts)) return;
+    if (!is_ours(&w, server) || !is_ours(&w, c->master)) {
+        text_addf(t, "this manager does not read both it and %s, so does nothing about it: see to the network between "
+                     "them, or START SLAVE there", work_name(&w, c->master));
+        return;
+    }
     const char *why = refusal(&w, server);
     if (why != NULL) text_add(t, why);
     else tell_last(&w, server, t);

@@ -262,18 +262,32 @@ static bool says_what_to_do(const char *reason)
     return false;
 }
 
-/* How a server that runs is out of its place; NULL: it is not. A receiver that stands still is the operator's (a server
- * that was restarted, or a plan that failed: docs/limits.md), but it is set to the master. */
+/* A receiver that stands still is left alone for a reason that is told, with what to do; or it is about to be started.
+ * NULL: the first, or the leader cannot read that server, which is told as well. */
+static const char *find_promise(const struct check_site *cs, uint8_t server)
+{
+    static const char *const reasons[] = {"START SLAVE", "rebuild", "regent failover", "CHANGE MASTER", "Regent tries"};
+    char buffer[FSM_TEXT_SIZE * 4];
+    struct text text = TEXT_ON(buffer);
+    struct word word;
+    if (!ask(cs, &word) || !report_facts(word.report.view, server)) return NULL;
+    (void)report_server_health(&word.report, server, &text);
+    if (strstr(buffer, "Regent makes it follow")) return "stands still, and is said to be made to follow";
+    for (size_t i = 0; i < ARRAY_LEN(reasons); i++)
+        if (strstr(buffer, reasons[i])) return NULL;
+    return "does not replicate from the master, is not quarantined, and nothing says what to do";
+}
+
+/* How a server that runs is out of its place; NULL: it is not. A receiver that tries is the network's. */
 static const char *find_astray(const struct check_site *cs, const struct fsm_cluster *c, uint8_t server)
 {
     const struct mysqld *m = cs->site->servers[server];
     bool is_receiving = false;
     if (server == c->master) return NULL; /* L1 */
     if (mysqld_is_open(m)) return "is writable, and not the master";
-    /* A plan that failed leaves its acker where it was (docs/limits.md). */
-    if (c->servers[server].state != SERVER_MEMBER || c->epoch_used > c->epoch) return NULL;
-    if (mysqld_source(m, &is_receiving) == mysqld_node(cs->site->servers[c->master])) return NULL;
-    return "does not replicate from the master, and is not quarantined";
+    if (c->servers[server].state != SERVER_MEMBER) return NULL;
+    bool is_set = mysqld_source(m, &is_receiving) == mysqld_node(cs->site->servers[c->master]);
+    return is_set && is_receiving ? NULL : find_promise(cs, server);
 }
 
 static void check_place(struct check_site *cs, const struct fsm_cluster *c, uint8_t server)

@@ -31,6 +31,7 @@
     X(never_again, "L1", "after a failover that failed none begins any more")                                          \
     X(left_behind, "L2", "REPOINT ends without a word on those that do not follow")                                    \
     X(unknown_is_done, "L1 L2 S2", "a verb without an answer counts as done")                                          \
+    X(never_follows, "L2", "a server that was restarted, or left by a plan, is never made to follow again")            \
     X(begin_anew, "L3", "a new leader gives up the failover that it finds, instead of carrying it on")                 \
     X(lose_vote, "S4", "a vote is not written before it is given")                                                     \
     X(dedup_lost, "S4", "the dedup window is not in the snapshot")                                                     \
