@@ -3,6 +3,7 @@
 
 #include "fsm/internal.h"
 #include "fsm/step.h"
+#include "lib/base/mutant.h"
 
 /* --- begin --- */
 
@@ -150,7 +151,8 @@ static void fill_kind(struct fsm_plan *plan, struct fsm_cluster *cluster, const 
     plan->epoch = cluster->epoch;
     if (c->kind == PLAN_ENROL || c->kind == PLAN_FAILOVER) {
         /* Epochs of failed plans are never given again: their verbs may have stored them on servers. */
-        uint64_t highest = cluster->epoch > cluster->epoch_used ? cluster->epoch : cluster->epoch_used;
+        bool is_used = cluster->epoch_used > cluster->epoch && !MUTANT(epoch_again);
+        uint64_t highest = is_used ? cluster->epoch_used : cluster->epoch;
         plan->epoch = highest + 1;
         cluster->epoch_used = plan->epoch;
     }

@@ -59,6 +59,7 @@ static const struct view_observation *best_reading(const struct work *w, uint8_t
 /* The flag acts when a receiver starts: on a server that has a channel from the master it may do so at any moment. */
 static bool may_acknowledge(const struct work *w, const struct view_facts *f, uint8_t master)
 {
+    if (MUTANT(ignore_strangers)) return false;
     return f->replica_on || (f->replica_enabled && sight_channel_from(w->cluster, f, master) != NULL);
 }
 
@@ -152,7 +153,7 @@ static const char *master_trouble(const struct fsm_reign *reign, const struct vi
         MARK(proof_no_tx_moved);
         return "it committed without an acknowledgement: semi-sync was off, or timed out, for a while";
     }
-    if (f->source_clients > fsm_set_count(reign->ackers)) {
+    if (f->source_clients > fsm_set_count(reign->ackers) && !MUTANT(ignore_strangers)) {
         MARK(proof_too_many_clients);
         return "more servers are attached for semi-sync than there are ackers: look for it in SHOW PROCESSLIST";
     }

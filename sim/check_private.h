@@ -37,6 +37,7 @@ struct check_site {
     uint8_t master;
     uint8_t written; /* Master of the newest reign whose OPEN was committed, also when that plan has failed since. */
     uint64_t epoch, plan;
+    uint64_t epoch_given; /* S1: the greatest that a plan was given. */
     bool is_judged; /* S6 is done with the running plan. */
     char verdict[FSM_NAME_SIZE]; /* That it was begun for. */
     fsm_set ackers;

@@ -177,6 +177,11 @@ static void follow_health(struct check_site *cs)
 
 static void follow_begin(struct check_site *cs, const struct fsm_plan *plan)
 {
+    bool has_epoch = plan->kind == PLAN_FAILOVER || plan->kind == PLAN_ENROL;
+    if (has_epoch && plan->epoch <= cs->epoch_given)
+        world_break(cs->site->world, WORLD_SAFETY, "S1: plan %llu is given the epoch %llu, which an earlier one had",
+                    (unsigned long long)plan->token, (unsigned long long)plan->epoch);
+    if (has_epoch) cs->epoch_given = plan->epoch;
     cs->is_judged = plan->kind != PLAN_FAILOVER || plan->by_operator;
     if (plan->kind != PLAN_FAILOVER) return;
     SIM_TRACE(sim_of(cs), SIM_WORLD, "plan %llu begins: %s replaces %s, verdict %s", (unsigned long long)plan->token,

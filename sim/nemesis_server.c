@@ -352,22 +352,36 @@ static void set_right(void *arg)
     free(v);
 }
 
-/* A person changes what commits wait for: semi-sync off on the master, or on where no acker is (A6, A7). */
+/* A person changes what commits wait for: semi-sync off on the master, or on where no acker is (A6, A7). False: there
+ * is nothing to be changed on 'v'. */
+static bool meddle(const struct victim *v)
+{
+    struct check *check = v->nemesis->world->check;
+    uint8_t master = check_master(check, v->site), acker = check_acker(check, v->site);
+    if (master >= v->site->servers_n || acker >= v->site->servers_n || v->m == v->site->servers[acker]) return false;
+    bool is_master = v->m == v->site->servers[master];
+    if (!is_master && !mysqld_follows(v->m, mysqld_node(v->site->servers[master]))) return false;
+    if (!check_meddle(check, v->site, is_master ? NULL : v->m)) return false;
+    SIM_TRACE(v->nemesis->sim, v->node, "a person switches semi-sync %s", is_master ? "off" : "on");
+    if (is_master) mysqld_set_source_flag(v->m, false);
+    else mysqld_set_replica_flag(v->m, true);
+    return true;
+}
+
 void nemesis_meddle(struct nemesis *n)
 {
     struct victim v = some_server(n);
-    const struct check *check = n->world->check;
-    uint8_t master = check_master(check, v.site), acker = check_acker(check, v.site);
     bool is_set_right = rng_chance(&n->rng, 700000);
     int64_t for_us = nemesis_time(n, 100 * SIM_MS, 60 * SIM_S);
-    if (master >= v.site->servers_n || acker >= v.site->servers_n || v.m == v.site->servers[acker]) return;
-    bool is_master = v.m == v.site->servers[master];
-    if (!is_master && !mysqld_follows(v.m, mysqld_node(v.site->servers[master]))) return;
-    if (!check_meddle(n->world->check, v.site, is_master ? NULL : v.m)) return;
-    SIM_TRACE(n->sim, v.node, "a person switches semi-sync %s", is_master ? "off" : "on");
-    if (is_master) mysqld_set_source_flag(v.m, false);
-    else mysqld_set_replica_flag(v.m, true);
-    if (is_set_right) nemesis_later(&v, for_us, set_right);
+    if (meddle(&v) && is_set_right) nemesis_later(&v, for_us, set_right);
+}
+
+/* In a world that has healed, where everybody can see it, and for good: it must be told at its end. */
+static void meddle_late(void *arg)
+{
+    struct victim *v = arg;
+    (void)meddle(v);
+    free(v);
 }
 
 /* --- healing ------------------------------------------------------------------------------------------------------ */
@@ -382,4 +396,8 @@ void nemesis_heal_site(struct nemesis *n, struct site *site)
         bool stays_dead = rng_chance(&n->pace, 300000);
         if (!stays_dead) start(n->sim, m);
     }
+    rng_init(&n->rng, n->world->seed, "meddling", site->index);
+    bool is_meddled = n->world->options.has_plots && rng_chance(&n->rng, 150000);
+    struct victim v = nemesis_server(n, site, (unsigned)rng_below(&n->rng, site->servers_n));
+    if (is_meddled) nemesis_later(&v, rng_between(&n->rng, 5, 20) * SIM_S, meddle_late);
 }

@@ -17,10 +17,12 @@
     X(start_both, "S2", "REVOKE stops both threads and starts the applier: the relay log is thrown away")              \
     X(keep_receiving, "S2 L1 L3", "REVOKE reads the position and leaves the receiver running (A3)")                    \
     X(keep_proof, "S2", "the proof of a reign is never withdrawn, whatever becomes of semi-sync (A7)")                 \
+    X(ignore_strangers, "S2", "nobody looks for servers that acknowledge and are no ackers (A6)")                      \
     X(kill_query, "S2", "KILL QUERY in place of KILL CONNECTION: waiting commits are told OK")                         \
     X(close_semi_sync_off, "S2", "CLOSE switches semi-sync off first: waiting commits are told OK")                    \
     X(close_by_word, "S1", "CLOSE does nothing and says that it did (F2)")                                             \
     X(act_uncommitted, "S1", "verbs are performed before their intent is committed")                                   \
+    X(epoch_again, "S1", "the epoch of a plan that failed is given again")                                             \
     X(resume_wrong_step, "S1", "a new leader goes on with OPEN where ESTABLISH is committed (L3)")                     \
     X(ignore_token, "S3", "the greater token, or term, that a server holds is ignored")                                \
     X(no_lock, "S3", "a takeover neither ends the other control sessions nor takes the lock")                          \
