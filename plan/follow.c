@@ -17,7 +17,8 @@
  * - An acker that was restarted: the proof of the reign has been withdrawn. What it acknowledged before may be gone
  *   with its relay log, and from here on nobody but the master proves it (A4), until the proof is made anew.
  * As acker, with the flag on, exactly when it is in A and fewer than k others of A are attached (A6); else as a plain
- * replica.
+ * replica. One that was in A then leaves it, when the others have received what the master had after that (A2): a proof
+ * needs all of A to be attached.
  *
  * Failure modes: the master must be replaced (it ends at once); the server is lost, or does not attach in time: the
  * plan fails and says why, and the next one for this server begins after a back-off that doubles. Nobody else waits. */
@@ -327,13 +328,30 @@ static bool give_up(struct work *w)
     return true;
 }
 
+/* Ends the step when it follows; or waits for the others to catch up, when it is to leave A. False: it does not follow
+ * yet. */
+static bool end_step(struct work *w)
+{
+    uint8_t server = w->plan->from;
+    const struct fsm_reign *reign = reign_of_acker(w, server);
+    if (!work_is_done(w, server, VERB_FOLLOW)) return false;
+    fsm_set others = reign != NULL && w->plan->acker != server ? reign->ackers & ~FSM_BIT(server) : 0;
+    bool is_to_leave = others != 0 && fsm_set_count(others) >= reign->k;
+    int64_t since_ms = work_outcome(w, server, VERB_FOLLOW)->age_ms - PROBE_MS;
+    bool has_left = is_to_leave && proof_has_caught_up(w, w->plan->to, others, since_ms);
+    if (is_to_leave && !has_left && !w->update->diagnosis.acts && work_step_ms(w) < FOLLOW_MS) {
+        WORK_WHY(w, "%s follows; it leaves the ackers when the others have caught up", work_name(w, server));
+        return true;
+    }
+    if (has_left) MARK(follow_leaves_ackers);
+    work_advance(w, STEP_DONE)->revoked = has_left ? FSM_BIT(server) : 0;
+    return true;
+}
+
 void follow_step(struct work *w)
 {
     uint8_t server = w->plan->from;
-    if (work_is_done(w, server, VERB_FOLLOW)) {
-        (void)work_advance(w, STEP_DONE);
-        return;
-    }
+    if (end_step(w)) return;
     if (give_up(w)) return;
     /* An attached acker may leave, or semi-sync be switched off, at this time as at any other (A6, A7). */
     if (is_master_open(w) && proof_withdraw(w)) return;
