@@ -103,6 +103,8 @@ static enum verb_next after_error(struct script *s)
         return script_fail(s, "the control session was not granted: the old one does not end");
     case GUARD_NO_ACKER:
         return script_fail(s, "other ackers were attached at the moment of opening than the plan listed: not opened");
+    case GUARD_OPEN:
+        return script_fail(s, "the server is open and a semi-sync source: it is closed before it follows anybody");
     case GUARD_BOOTS_ACKER:
         return script_fail(s, "not enrolled: it would acknowledge by itself after a restart: take "
                               "rpl_semi_sync_slave_enabled out of its option file and set it at run time "

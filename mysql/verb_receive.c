@@ -14,6 +14,7 @@ enum {
     STAGE_APPLIER = 1u << 2,
     STAGE_POINTED = 1u << 3,
     STAGE_RESTARTED = 1u << 4,
+    STAGE_NO_SOURCE = 1u << 5,
 };
 
 /* Only while a receiver lives on the server itself, checked there: else the start would drop the relay log. */
@@ -174,6 +175,41 @@ static bool has_own_transactions(const struct script *s)
     return applied == NULL || !script_contains(applied, s->facts->binlog);
 }
 
+/* --- no source any more --- */
+
+/* A transaction of its own is in its binlog, which its applier has not written: somebody may wait for its ack. */
+static bool has_written(const struct script *s)
+{
+    const char *applied = script_cell(s->result, 0, "executed_replica");
+    struct gtid_pos pos, binlog;
+
+    if (applied == NULL || gtid_pos_parse(&pos, applied) != 0 || gtid_pos_parse(&binlog, s->facts->binlog) != 0) {
+        return true;
+    }
+    for (uint16_t i = 0; i < binlog.n; i++) {
+        struct gtid_pos one = {.n = 1};
+
+        one.d[0] = binlog.d[i];
+        if (one.d[0].server == s->facts->server_id && !gtid_pos_contains(&pos, &one)) return true;
+    }
+    return false;
+}
+
+/* A server that a failed plan promoted is a semi-sync source still: its applier would wait for acks, as any commit
+ * does, and could not even be stopped (SS-15). Nobody else waits there: it is closed, and has written nothing. */
+static bool is_idle_source(const struct script *s)
+{
+    return s->facts->source_enabled && s->facts->read_only && !has_written(s);
+}
+
+static enum verb_next stop_being_source(struct script *s)
+{
+    script_block(s);
+    script_signal_unless(&s->sql, "@@GLOBAL.read_only", GUARD_OPEN);
+    script_set_global(s, s->flavour->variables.source_enabled, "0");
+    return script_send(s);
+}
+
 static enum verb_next point_at_source(struct script *s, const char *flag)
 {
     const struct flavour *f = s->flavour;
@@ -253,6 +289,7 @@ static bool is_following(const struct script *s)
 
 enum verb_next script_catch_up(struct script *s)
 {
+    if (is_idle_source(s) && script_once(s, STAGE_NO_SOURCE)) return stop_being_source(s);
     if (script_has_executed(s->facts, s->run->verb.target)) {
         if (!script_is_receiving(s->facts)) return script_done(s);
         if (script_once(s, STAGE_FLAG)) return stop_receivers(s);
@@ -272,6 +309,7 @@ enum verb_next script_follow(struct script *s)
     bool is_acker = s->run->verb.is_acker;
     bool was_touched = (s->run->stage & (STAGE_POINTED | STAGE_RESTARTED)) != 0;
 
+    if (is_idle_source(s) && script_once(s, STAGE_NO_SOURCE)) return stop_being_source(s);
     if (!is_following(s)) return point(s, is_acker);
     if (s->facts->channels[0].io != VIEW_IO_YES) return script_poll(s, "the receiver to connect");
     if (s->facts->replica_enabled == is_acker && s->facts->replica_on == is_acker) return script_done(s);

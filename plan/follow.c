@@ -126,7 +126,6 @@ static const char *refusal(const struct work *w, uint8_t server)
     if (has_error(ch)) return "it stopped on an error: mend that, then START SLAVE there";
     if (!ch->gtid) return "it replicates without GTID: CHANGE MASTER TO MASTER_USE_GTID = slave_pos";
     if (!was_restarted(ch) && !was_left(w, server)) return "somebody stopped it by hand: START SLAVE when it may go on";
-    if (f->source_enabled) return "it is set up as a master: SET GLOBAL rpl_semi_sync_master_enabled = 0, START SLAVE";
     if (fsm_set_has(fsm_unfenced_ackers(w->cluster, NULL, 0), server)) {
         return "it may still acknowledge for a reign that was given up: rebuild it";
     }

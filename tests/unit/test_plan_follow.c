@@ -163,15 +163,6 @@ static void test_stopped_by_hand_is_left_alone(void **state)
     assert_left_alone(DB3, "by hand");
 }
 
-static void test_set_up_as_a_master_is_left_alone(void **state)
-{
-    (void)state;
-    begin(DURABILITY_PREFER_LOSSLESS);
-    restart(DB3);
-    w->servers[DB3].source_enabled = true;
-    assert_left_alone(DB3, "set up as a master");
-}
-
 static void test_stranger_is_left_alone(void **state)
 {
     (void)state;
@@ -240,7 +231,7 @@ int main(void)
         T(test_plain_when_another_acknowledges), T(test_acker_when_nobody_else_does),
         T(test_nobody_leaves_a_before_the_others_have_all), T(test_proof_is_withdrawn_first),
         T(test_errant_is_left_alone), T(test_error_is_left_alone), T(test_stopped_by_hand_is_left_alone),
-        T(test_set_up_as_a_master_is_left_alone), T(test_stranger_is_left_alone), T(test_maintenance_is_left_alone),
+        T(test_stranger_is_left_alone), T(test_maintenance_is_left_alone),
         T(test_not_while_another_reign_was_opened), T(test_master_is_read_before_the_verb),
         T(test_token_of_a_plan_that_did_its_work),
     };

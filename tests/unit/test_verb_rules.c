@@ -284,6 +284,36 @@ static void test_flag_is_set_before_the_receiver_starts(void **state)
     assert_true(at("SET GLOBAL rpl_semi_sync_slave_enabled = 0") < at("START SLAVE '' IO_THREAD"));
 }
 
+/* A plan that failed had promoted it: as a semi-sync source its applier would wait for acks for ever (SS-15). */
+static void test_follower_is_no_source(void **state)
+{
+    (void)state;
+    static const enum verb_kind kinds[] = {VERB_FOLLOW, VERB_CATCH_UP};
+    for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+        struct verb v = a_verb(kinds[i]);
+        TEXT_COPY(v.target, "0-1-101");
+        as_revoked();
+        model.s.source_enabled = "1";
+        model.s.read_only = "1";
+        if (kinds[i] == VERB_CATCH_UP) model.s.executed_replica = model.s.executed_any = model.s.binlog = "0-1-101";
+        done(&v);
+        assert_string_equal(model.s.source_enabled, "0");
+        assert_true(at("IF NOT (@@GLOBAL.read_only)") < at("SET GLOBAL rpl_semi_sync_master_enabled = 0"));
+        model.log[0] = '\0';
+    }
+    struct verb v = a_verb(VERB_FOLLOW);
+    as_revoked();
+    model.s.source_enabled = "1";
+    model.s.read_only = "0"; /* Open: commits of clients may wait, and would be told OK. */
+    (void)perform("", &v);
+    assert_string_equal(model.s.source_enabled, "1");
+    as_revoked();
+    model.s.source_enabled = model.s.read_only = "1";
+    model.s.binlog = "0-2-102"; /* Its reign row, which waits. */
+    refused(&v, "transactions of its own");
+    assert_string_equal(model.s.source_enabled, "1");
+}
+
 /* The candidate is chosen again: its reign row is in its own binlog, and the target names it. */
 static void test_own_reign_row_counts_as_executed(void **state)
 {
@@ -632,7 +662,7 @@ int main(void)
         T(test_stopped_applier_is_started_before_the_receiver_stops),
         T(test_server_with_own_transactions_does_not_attach),
         T(test_flag_is_set_before_the_receiver_starts),
-        T(test_own_reign_row_counts_as_executed),
+        T(test_follower_is_no_source), T(test_own_reign_row_counts_as_executed),
         T(test_only_the_very_target_is_executed),
         T(test_catch_up_that_is_past_its_target_ends_receiving),
         T(test_promote_never_touches_an_open_server),

@@ -369,6 +369,30 @@ static void test_promote_leaves_an_open_server(void **state)
     insert_rows(DB1, 1);
 }
 
+/* A candidate of a plan that failed goes back to the old master: its applier does not wait for acks of its own. */
+static void test_promoted_server_follows(void **state)
+{
+    (void)state;
+    insert_rows(DB1, 1);
+    struct verb v = rig_verb(VERB_REVOKE, DB2, RIG_TOKEN);
+    rig_do(DB2, &v);
+    v = rig_verb(VERB_PROMOTE, DB2, RIG_TOKEN);
+    rig_do(DB2, &v);
+    assert_string_equal(rig_sql(DB2, "SELECT @@global.rpl_semi_sync_master_enabled"), "1");
+    v = rig_verb(VERB_FOLLOW, DB2, RIG_TOKEN);
+    rig_source(&v, DB1);
+    v.is_acker = true;
+    rig_do(DB2, &v);
+    assert_string_equal(rig_sql(DB2, "SELECT @@global.rpl_semi_sync_master_enabled"), "0");
+    insert_rows(DB1, 2);
+    rig_await(DB2, "SELECT COUNT(*) FROM t.t", "3");
+    rig_sql(DB1, "SET GLOBAL rpl_semi_sync_master_enabled = 1"); /* Open: nothing is switched off under its clients. */
+    v = rig_verb(VERB_FOLLOW, DB1, RIG_TOKEN);
+    rig_source(&v, DB2);
+    rig_refuse(DB1, &v, "transactions of its own");
+    assert_string_equal(rig_sql(DB1, "SELECT @@global.rpl_semi_sync_master_enabled"), "1");
+}
+
 /* A6, at the moment of opening, on the server itself: no acker, the acker, the acker and a stranger. */
 static void test_open_counts_ackers(void **state)
 {
@@ -778,6 +802,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(test_restarted_acker_proves_nothing, rig_start_enrolled, rig_stop),
         cmocka_unit_test_setup_teardown(test_follow_cut_off, rig_start_enrolled, rig_stop),
         cmocka_unit_test_setup_teardown(test_promote_leaves_an_open_server, rig_start_enrolled, rig_stop),
+        cmocka_unit_test_setup_teardown(test_promoted_server_follows, rig_start_enrolled, rig_stop),
         cmocka_unit_test_setup_teardown(test_open_counts_ackers, rig_start_enrolled, rig_stop),
         cmocka_unit_test_setup_teardown(test_candidate_is_chosen_again, rig_start_enrolled, rig_stop),
         cmocka_unit_test_setup_teardown(test_catch_up, rig_start_enrolled, rig_stop),
