@@ -20,6 +20,7 @@ struct driver_cluster {
     uint8_t cluster;
     bool proposing;
     struct mono due_at;
+    struct mono held_until; /* A command was refused: nothing is asked before, whatever wakes this cluster. */
     uint64_t token; /* Running plan and step, as last seen, */
     enum fsm_step step;
     struct mono step_at; /* and since when this leader drives it. */
@@ -85,12 +86,14 @@ static void proposed(void *arg, int status, const struct fsm_result *result)
     struct driver_cluster *dc = arg;
     const struct ports *ports = dc->owner->ports;
     struct mono now = ports->clock.now(ports->ctx);
-    bool is_refused = status != 0 && status != -EIO; /* As on a full disk: asked at once, it is refused at once. */
+    /* As on a full disk: asked at once, it is refused at once. What the group refused, too: each of its answers wakes
+     * us, and it would be asked for ever, a command of the log each time. */
+    bool is_refused = status == 0 ? result->code != FSM_OK : status != -EIO;
     /* Known or not: the state is read again, and the planner decides anew. */
     if (status != 0) MARK(driver_proposal_lost);
     else if (result->code != FSM_OK) MARK(driver_command_refused);
     dc->proposing = false;
-    if (is_refused) dc->due_at = mono_add_ms(now, DRIVER_REFUSED_MS);
+    if (is_refused) dc->due_at = dc->held_until = mono_add_ms(now, DRIVER_REFUSED_MS);
     else dc->owner->poked[dc->cluster] = true;
     ports->clock.wake_at(ports->ctx, is_refused ? dc->due_at : now);
 }
@@ -184,9 +187,10 @@ static void cluster_round(struct driver *d, uint8_t c, bool may_act, struct mono
 {
     struct driver_cluster *dc = cluster_of(d, c);
     if (dc->proposing) return;
-    bool due = d->poked[c] || !mono_before(now, dc->due_at);
+    bool is_held = mono_is_set(dc->held_until) && mono_before(now, dc->held_until);
+    bool due = (d->poked[c] || !mono_before(now, dc->due_at)) && !is_held;
     if (!due) {
-        d->ports->clock.wake_at(d->ports->ctx, dc->due_at);
+        d->ports->clock.wake_at(d->ports->ctx, is_held ? dc->held_until : dc->due_at);
         return;
     }
     d->poked[c] = false;

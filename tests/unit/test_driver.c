@@ -193,6 +193,27 @@ static void a_refused_proposal_is_not_repeated_at_once(void **state)
     assert_int_equal(f->proposals_n, 2);
 }
 
+/* The group refused what this leader proposed. Its own state, and every other cluster's commands, wake it: without a
+ * pause it would fill the log with the same command. */
+static void what_the_group_refuses_is_proposed_again_after_a_pause(void **state)
+{
+    (void)state;
+    round_of(1);
+    tell_death();
+    round_of(1);
+    assert_int_equal(f->proposals_n, 1);
+    f->proposal_open = false;
+    f->proposal_done(f->proposal_arg, 0, &(struct fsm_result){.code = FSM_UNSAFE});
+    for (int i = 0; i < 15; i++) {
+        driver_poke_all(d);
+        round_of(1);
+    }
+    assert_int_equal(f->proposals_n, 1);
+    tell_death();
+    for (int i = 0; i < 10; i++) round_of(1);
+    assert_int_equal(f->proposals_n, 2);
+}
+
 static void one_manager_alone_moves_nothing(void **state)
 {
     (void)state;
@@ -374,6 +395,7 @@ int main(void)
         T(a_majority_that_saw_the_death_begins_a_failover),
         T(nothing_else_happens_while_a_proposal_is_in_flight),
         T(a_refused_proposal_is_not_repeated_at_once),
+        T(what_the_group_refuses_is_proposed_again_after_a_pause),
         T(one_manager_alone_moves_nothing),
         T(a_follower_of_raft_does_nothing),
         T(a_round_after_a_pause_does_not_act),
