@@ -26,7 +26,8 @@ bool fsm_reign_is_revoked(const struct fsm_cluster *cluster, const struct fsm_re
     if (reign->k == 0 || reign->k > ackers) return false;
     /* A reign past the current one that never came to OPEN: its master is read-only and waits for its ackers, so F1
      * counts although nothing was proven, and no acker has anything to account for. A7 forbids the others. */
-    if (!reign->lossless && (reign->opened || reign->epoch <= cluster->epoch)) return false;
+    bool is_unproven = !reign->lossless && (reign->opened || reign->epoch <= cluster->epoch);
+    if (is_unproven && !MUTANT(f1_unproven)) return false;
     if (MUTANT(any_revoked)) return true;
     if (reign->lossless && !reign->unfenced) revoked &= fsm_reign_intact(reign, started_s);
     return fsm_set_count(reign->ackers & revoked) >= ackers - reign->k + 1;

@@ -249,6 +249,7 @@ static const struct {
     {"plot-wait", nemesis_plot_wait, true},
     {"plot-hide", nemesis_plot_hide, true},
     {"meddle", nemesis_meddle, true},
+    {"plot-alone", nemesis_plot_alone, true},
 };
 
 enum { PLOTS_FROM = 23 }; /* The first plot in 'faults'. */
@@ -305,7 +306,7 @@ static void begin_with_plots(struct nemesis *n)
 {
     static fault_fn *const openings[] = {
         nemesis_blow, nemesis_plot_lag, nemesis_plot_acker, nemesis_plot_deaf, nemesis_plot_wake, nemesis_plot_split,
-        nemesis_plot_wait, nemesis_plot_hide,
+        nemesis_plot_wait, nemesis_plot_hide, nemesis_plot_alone,
     };
     for (unsigned i = 0; i < n->world->sites_n; i++) {
         rng_init(&n->rng, n->world->seed, "opening", i);

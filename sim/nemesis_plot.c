@@ -5,6 +5,7 @@
  * acker: the acker restarts just before that, or after; what it held is forgotten (A4).
  * deaf: some managers lose the master, and only they (S6).
  * hide: managers lose the master, and then its acker, which hears it all the time (S6).
+ * alone: the master waits for nobody any more, and is cut off, with its clients (A7).
  * wake: the master stands still, or is cut off, for as long as a failover takes, its clients waiting (A3).
  * split: the other replicas lag behind the acker, and it is not the one to be promoted (A4); or they receive
  * slowly (A5, A6).
@@ -199,6 +200,15 @@ void nemesis_plot_hide(struct nemesis *n)
     nemesis_cut_both(n, bit_of(&p.master), some_managers(n, 1000000), silent_us + for_us);
     if (are_replicas_deaf) nemesis_cut_both(n, bit_of(&p.master), some_replicas(&p, 1000000), silent_us + for_us);
     sim_after(n->sim, SIM_WORLD, silent_us, hide, h);
+}
+
+/* To stop its ackers ends nothing: it goes on to answer its clients. Mostly everybody knows by then. */
+void nemesis_plot_alone(struct nemesis *n)
+{
+    struct plot p;
+    int64_t after_us = nemesis_time(n, 500 * SIM_MS, 10 * SIM_S), for_us = nemesis_time(n, 3 * SIM_S, 20 * SIM_S);
+    if (!begin(n, &p) || !nemesis_meddle_with(&p.master)) return;
+    strike_later(&p.master, LOSS_CUT, after_us, for_us);
 }
 
 void nemesis_plot_wake(struct nemesis *n)

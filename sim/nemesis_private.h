@@ -47,6 +47,9 @@ struct victim nemesis_server(struct nemesis *n, struct site *site, unsigned serv
 void nemesis_later(const struct victim *v, int64_t us, sim_fn *fn);
 /* For nemesis_later(): it is started, goes on, has no trouble any more. */
 sim_fn nemesis_boot, nemesis_go_on, nemesis_trouble_ends;
+/* A person changes what commits wait for: semi-sync off when 'v' is the master, on when it is no acker (A6, A7). False:
+ * there is nothing to be changed on it. */
+bool nemesis_meddle_with(const struct victim *v);
 /* An operator asks the leader to fail over to server 'to' (FSM_SERVER_NONE: to any). */
 void nemesis_ask_failover(struct nemesis *n, struct site *site, uint8_t to);
 
@@ -57,7 +60,7 @@ fault_fn nemesis_transfer, nemesis_kill_server, nemesis_power_server, nemesis_pa
 void nemesis_blow(struct nemesis *n);
 /* --- nemesis_plot.c --- */
 fault_fn nemesis_plot_lag, nemesis_plot_acker, nemesis_plot_deaf, nemesis_plot_hide, nemesis_plot_wake,
-    nemesis_plot_split, nemesis_plot_wait;
+    nemesis_plot_split, nemesis_plot_wait, nemesis_plot_alone;
 
 /* --- nemesis_server.c --- */
 /* The servers that run go on without trouble; some of the dead ones are started, others stay dead. */

@@ -352,9 +352,7 @@ static void set_right(void *arg)
     free(v);
 }
 
-/* A person changes what commits wait for: semi-sync off on the master, or on where no acker is (A6, A7). False: there
- * is nothing to be changed on 'v'. */
-static bool meddle(const struct victim *v)
+bool nemesis_meddle_with(const struct victim *v)
 {
     struct check *check = v->nemesis->world->check;
     uint8_t master = check_master(check, v->site), acker = check_acker(check, v->site);
@@ -373,14 +371,14 @@ void nemesis_meddle(struct nemesis *n)
     struct victim v = some_server(n);
     bool is_set_right = rng_chance(&n->rng, 700000);
     int64_t for_us = nemesis_time(n, 100 * SIM_MS, 60 * SIM_S);
-    if (meddle(&v) && is_set_right) nemesis_later(&v, for_us, set_right);
+    if (nemesis_meddle_with(&v) && is_set_right) nemesis_later(&v, for_us, set_right);
 }
 
 /* In a world that has healed, where everybody can see it, and for good: it must be told at its end. */
 static void meddle_late(void *arg)
 {
     struct victim *v = arg;
-    (void)meddle(v);
+    (void)nemesis_meddle_with(v);
     free(v);
 }
 

@@ -13,6 +13,7 @@
     X(target_own, "S2", "the candidate's own position is the target, not the union (A4)")                              \
     X(trust_restarted, "S2", "an acker that restarted proves what it held before, and forgot (A4)")                    \
     X(any_revoked, "S1 S2", "any revoked follower ends a reign, a member of A or not (A3)")                            \
+    X(f1_unproven, "S1", "to stop the ackers of a reign ends it, also one that is not lossless (A7)")                  \
     X(open_unfenced, "S1 S2", "nothing proves that the older reigns ended (A8)")                                       \
     X(start_both, "S2", "REVOKE stops both threads and starts the applier: the relay log is thrown away")              \
     X(keep_receiving, "S2 L1 L3", "REVOKE reads the position and leaves the receiver running (A3)")                    \
