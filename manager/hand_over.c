@@ -11,6 +11,7 @@ struct hand_over {
     struct consensus *consensus;
     struct observe *observe;
     struct mono not_before;
+    struct mono due_since[FSM_CLUSTERS_MAX]; /* Another one would better begin a plan of that cluster. */
     bool busy;
 };
 
@@ -34,10 +35,20 @@ static void on_handed_over(void *arg, int status, uint64_t index)
 
 static void hand_over_to(struct hand_over *h, const struct fsm_cluster *cluster, const struct view_manager *to)
 {
-    log_warn("hand_over", "cluster=%s to=%s text=\"the running plan needs a server that %s reaches and this manager "
-             "does not\"", cluster->name, to->name, to->name);
+    log_warn("hand_over", "cluster=%s to=%s text=\"%s needs a server that %s reaches and this manager does not\"",
+             cluster->name, to->name, cluster->plan != 0 ? "the running plan" : "a plan that is due", to->name);
     h->busy = raft_node_transfer(consensus_node(h->consensus), to->id, on_handed_over, h) == 0;
     h->not_before = mono_add_ms(clock_mono(), HAND_OVER_PAUSE_MS);
+}
+
+/* A plan that is due is mostly begun in a moment, by this leader. */
+static bool is_due(struct hand_over *h, uint8_t cluster, bool has_plan, bool is_wished)
+{
+    struct mono now = clock_mono();
+    struct mono *since = &h->due_since[cluster];
+    if (has_plan || !is_wished) *since = MONO_NEVER;
+    else if (!mono_is_set(*since)) *since = now;
+    return is_wished && (has_plan || mono_since_ms(now, *since) >= HAND_OVER_DUE_MS);
 }
 
 void hand_over_run(struct hand_over *hand_over)
@@ -47,10 +58,11 @@ void hand_over_run(struct hand_over *hand_over)
     uint64_t term;
     if (h->busy || mono_before(clock_mono(), h->not_before) || !consensus_is_established(h->consensus, &term)) return;
     for (uint8_t c = 0; c < FSM_CLUSTERS_MAX && !h->busy; c++) {
-        if (!state->clusters[c].used || state->clusters[c].plan == 0) continue;
-        const struct view *view = observe_view(h->observe, c);
+        const struct view *view = state->clusters[c].used ? observe_view(h->observe, c) : NULL;
         uint8_t to = view ? plan_hand_over(state, c, view) : HAND_OVER_NONE;
-        if (to != HAND_OVER_NONE) hand_over_to(h, &state->clusters[c], &view->managers[to]);
+        bool is_wished = to != HAND_OVER_NONE;
+        if (is_due(h, c, state->clusters[c].plan != 0, is_wished))
+            hand_over_to(h, &state->clusters[c], &view->managers[to]);
     }
 }
 

@@ -1,4 +1,5 @@
-/* A leader that cannot reach what a running plan needs hands over to a manager that can, also in the middle of a plan.
+/* A leader that cannot reach what a plan needs, a running one or one that is due, hands over to a manager that can,
+ * also in the middle of a plan.
  *
  * Happy path: plan_hand_over() names a manager, the hand-over is asked for, the next leader carries the plan on.
  * Failure modes: that manager does not take over (tried again after the pause); it reaches the servers no more by then
@@ -9,7 +10,10 @@
 #include "manager/consensus.h"
 #include "manager/observe.h"
 
-enum { HAND_OVER_PAUSE_MS = 10000 };
+enum {
+    HAND_OVER_PAUSE_MS = 10000,
+    HAND_OVER_DUE_MS = 2000, /* For so long another manager must be better placed to begin a plan. */
+};
 
 struct hand_over;
 

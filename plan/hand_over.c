@@ -1,6 +1,8 @@
 /* Which manager a plan would be better off with as leader. See the header. PURE. */
 #include "plan/hand_over.h"
 
+#include "lib/base/mark.h"
+#include "plan/diagnose.h"
 #include "plan/sight.h"
 
 static fsm_set one(uint8_t server)
@@ -35,6 +37,76 @@ static bool reaches_all(const struct fsm_cluster *cluster, const struct view_man
     return true;
 }
 
+/* --- before a plan --- */
+
+/* An earlier failover may have opened another one, and was not finished. */
+static bool has_successor(const struct fsm_cluster *cluster)
+{
+    for (uint8_t i = 0; i < cluster->reigns_n; i++) {
+        const struct fsm_reign *r = &cluster->reigns[i];
+        if (r->opened && !r->unfenced && r->epoch > cluster->epoch) return true;
+    }
+    return false;
+}
+
+static bool is_open_stranger(const struct fsm_cluster *cluster, const struct view *view, uint8_t server)
+{
+    const struct view_observation *o = sight_best(cluster, view, server);
+    return server != cluster->master && o != NULL && !o->facts.read_only && !cluster->servers[server].maintenance;
+}
+
+/* Servers with which a plan would begin, if the leader saw them as others do: a failover, or the closing of one that
+ * is open beside the master. The master is one of them. */
+static fsm_set wished(const struct fsm_cluster *cluster, const struct view *view)
+{
+    fsm_set servers = 0;
+    struct diagnosis d;
+    diagnose_verdict(cluster, view, &d);
+    /* What becomes of the master is for one to say that sees it. */
+    bool is_blind = is_lost(cluster, sight_self(view, cluster->master));
+    bool is_due = d.acts || is_blind || has_successor(cluster);
+    for (uint8_t i = 0; i < cluster->reigns_n && is_due; i++) servers |= cluster->reigns[i].ackers;
+    for (uint8_t i = 0; i < cluster->servers_n; i++) {
+        if (is_due && cluster->servers[i].state == SERVER_MEMBER) servers |= one(i);
+        if (is_open_stranger(cluster, view, i)) servers |= one(i);
+    }
+    return servers;
+}
+
+/* It reaches one of 'servers' that this manager has lost, and all that this one reaches. */
+static bool reaches_more(const struct fsm_cluster *cluster, const struct view *view, uint8_t manager, fsm_set servers)
+{
+    bool is_more = false;
+    for (uint8_t i = 0; i < cluster->servers_n; i++) {
+        bool is_theirs = sight_ok(cluster, &view->managers[manager].servers[i]);
+        if (!fsm_set_has(servers, i)) continue;
+        if (sight_reached(cluster, view, i) && !is_theirs) return false;
+        is_more |= is_theirs && is_lost(cluster, sight_self(view, i));
+    }
+    return is_more;
+}
+
+static bool has_lost_any(const struct fsm_cluster *cluster, const struct view *view)
+{
+    for (uint8_t i = 0; i < cluster->servers_n; i++) {
+        if (is_lost(cluster, sight_self(view, i))) return true;
+    }
+    return false;
+}
+
+static uint8_t hand_over_to_begin(const struct fsm_cluster *cluster, const struct view *view)
+{
+    if (cluster->paused || cluster->epoch == 0 || !has_lost_any(cluster, view)) return HAND_OVER_NONE;
+    fsm_set servers = wished(cluster, view);
+    for (uint8_t m = 0; servers != 0 && m < view->managers_n; m++) {
+        bool is_other = m != view->self && sight_heard(view, m);
+        if (!is_other || !reaches_more(cluster, view, m, servers)) continue;
+        MARK(hand_over_to_begin);
+        return m;
+    }
+    return HAND_OVER_NONE;
+}
+
 uint8_t plan_hand_over(const struct fsm_state *state, uint8_t cluster, const struct view *view)
 {
     const struct fsm_cluster *c = &state->clusters[cluster];
@@ -42,7 +114,7 @@ uint8_t plan_hand_over(const struct fsm_state *state, uint8_t cluster, const str
     fsm_set servers;
     bool lost = false;
 
-    if (plan == NULL || plan->state != PLAN_STATE_RUNNING) return HAND_OVER_NONE;
+    if (plan == NULL || plan->state != PLAN_STATE_RUNNING) return hand_over_to_begin(c, view);
     servers = needed(c, plan);
     for (uint8_t i = 0; i < c->servers_n; i++) lost |= fsm_set_has(servers, i) && is_lost(c, sight_self(view, i));
     for (uint8_t m = 0; lost && m < view->managers_n; m++) {

@@ -11,7 +11,10 @@
 #define HAND_OVER_NONE ((uint8_t)0xff)
 
 /* The place in view->managers of a voter that reaches all servers that the running plan of 'cluster' needs, when this
- * manager has not reached one of them for the cluster's timeout; else HAND_OVER_NONE. */
+ * manager has not reached one of them for the cluster's timeout; else HAND_OVER_NONE. Without a plan, where one is due
+ * (a verdict that acts, an unfinished failover, a server that is open beside the master): a voter that reaches more of
+ * the servers that it would begin with, and all that this manager reaches. That should be so for a while before it is
+ * acted upon: a plan may be under way to its commit. */
 uint8_t plan_hand_over(const struct fsm_state *state, uint8_t cluster, const struct view *view);
 
 #endif

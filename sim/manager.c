@@ -138,6 +138,7 @@ static void run_round(void *arg)
     observe_run(m->observe);
     driver_run(m->driver);
     execute_run(m->execute);
+    hand_over_run(m->hand_over);
     if (sim_tracing(m->sim)) trace_why(m);
     m->in_round = false;
     arm(m);
@@ -368,7 +369,8 @@ static bool start_modules(struct manager *m)
     m->observe = observe_new(&m->ports, on_changed, m);
     m->execute = execute_new(&m->ports, on_changed, m);
     m->driver = driver_new(&m->ports, m->observe, m->execute);
-    MUST(m->sessions && m->observe && m->execute && m->driver);
+    m->hand_over = hand_over_new(m->consensus, m->observe);
+    MUST(m->sessions && m->observe && m->execute && m->driver && m->hand_over);
     return true;
 }
 
@@ -417,11 +419,13 @@ static void killed(void *arg, bool power_lost)
     if (m->execute) execute_free(m->execute);
     if (m->observe) observe_free(m->observe);
     consensus_free(m->consensus);
+    hand_over_free(m->hand_over);
     backend_free(m->backend);
     m->driver = NULL;
     m->execute = NULL;
     m->observe = NULL;
     m->consensus = NULL;
+    m->hand_over = NULL;
     m->backend = NULL;
 }
 

@@ -10,6 +10,7 @@
 #include "lib/conn.h"
 #include "manager/consensus.h"
 #include "manager/driver.h"
+#include "manager/hand_over.h"
 #include "manager/sessions.h"
 #include "sim/backend.h"
 
@@ -46,6 +47,7 @@ struct manager {
     struct observe *observe;
     struct execute *execute;
     struct driver *driver;
+    struct hand_over *hand_over;
     struct peer_link peers;
     sim_event round, timer, later;
     struct mono wake_at;

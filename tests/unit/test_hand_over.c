@@ -48,6 +48,9 @@ static void only_a_lost_server_of_the_plan_counts(void **state)
     assert_int_equal(target(h), HAND_OVER_NONE);
     lose(h, self, 1, h->state.clusters[0].timeout_ms);
     assert_int_equal(target(h), other);
+    h = (free(h), failover());
+    lose(h, self, 1, 60000);
+    assert_int_equal(target(h), other);
     h->state.plans[0].state = PLAN_STATE_FAILED;
     assert_int_equal(target(h), HAND_OVER_NONE);
     free(h);
@@ -81,12 +84,101 @@ static void ackers_to_be_revoked_are_needed(void **state)
     free(h);
 }
 
+/* --- before a plan --- */
+
+/* No plan runs; the master is closed and was restarted, so that it is to be replaced. */
+static struct handmade *closed(void)
+{
+    struct handmade *h = handmade_new();
+    for (uint8_t m = 0; m < h->view.managers_n; m++) {
+        struct view_facts *f = &h->view.managers[m].servers[0].facts;
+        f->read_only = true;
+        f->started_s++;
+    }
+    return h;
+}
+
+static void who_reaches_more_begins(void **state)
+{
+    struct handmade *h = closed();
+    uint8_t self = h->view.self, other = self == 0 ? 1 : 0;
+    (void)state;
+    assert_int_equal(target(h), HAND_OVER_NONE);
+    lose(h, self, 2, h->state.clusters[0].timeout_ms - 1);
+    assert_int_equal(target(h), HAND_OVER_NONE);
+    lose(h, self, 2, 5000);
+    assert_int_equal(target(h), other);
+    h->state.clusters[0].paused = true;
+    assert_int_equal(target(h), HAND_OVER_NONE);
+    h->state.clusters[0].paused = false;
+    h->state.clusters[0].servers[2].state = SERVER_QUARANTINED; /* Nobody misses it. */
+    assert_int_equal(target(h), HAND_OVER_NONE);
+    free(h);
+}
+
+/* Else two of them would hand over to each other for ever. */
+static void who_reaches_others_does_not(void **state)
+{
+    struct handmade *h = closed();
+    uint8_t self = h->view.self;
+    (void)state;
+    lose(h, self, 2, 5000);
+    for (uint8_t m = 0; m < h->view.managers_n; m++)
+        if (m != self) lose(h, m, 1, 5000);
+    assert_int_equal(target(h), HAND_OVER_NONE);
+    free(h);
+}
+
+static void a_healthy_cluster_needs_nobody_else(void **state)
+{
+    struct handmade *h = handmade_new();
+    uint8_t self = h->view.self;
+    (void)state;
+    lose(h, self, 2, 5000);
+    assert_int_equal(target(h), HAND_OVER_NONE);
+    /* Until one that only others reach is open beside the master, and is to be closed. */
+    for (uint8_t m = 0; m < h->view.managers_n; m++) h->view.managers[m].servers[2].facts.read_only = false;
+    assert_int_not_equal(target(h), HAND_OVER_NONE);
+    free(h);
+}
+
+/* Whoever sees the master says what becomes of it: a leader that has lost it knows too little for a verdict. */
+static void who_sees_the_master_judges_it(void **state)
+{
+    struct handmade *h = handmade_new();
+    uint8_t self = h->view.self, other = self == 0 ? 1 : 0;
+    (void)state;
+    lose(h, self, 0, 5000);
+    assert_int_equal(target(h), other);
+    for (uint8_t m = 0; m < h->view.managers_n; m++)
+        if (m != self) lose(h, m, 2, 5000); /* They would lose what this one reaches. */
+    assert_int_equal(target(h), HAND_OVER_NONE);
+    free(h);
+}
+
+/* An earlier failover may have opened db3, and was not finished. */
+static void an_unfinished_failover_is_due(void **state)
+{
+    struct handmade *h = handmade_new();
+    struct fsm_cluster *c = &h->state.clusters[0];
+    (void)state;
+    lose(h, h->view.self, 2, 5000);
+    c->reigns[c->reigns_n++] = (struct fsm_reign){.epoch = c->epoch + 1, .master = 2, .opened = true};
+    assert_int_not_equal(target(h), HAND_OVER_NONE);
+    free(h);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(only_a_lost_server_of_the_plan_counts),
         cmocka_unit_test(the_other_must_reach_all_of_them),
         cmocka_unit_test(ackers_to_be_revoked_are_needed),
+        cmocka_unit_test(who_reaches_more_begins),
+        cmocka_unit_test(who_reaches_others_does_not),
+        cmocka_unit_test(a_healthy_cluster_needs_nobody_else),
+        cmocka_unit_test(who_sees_the_master_judges_it),
+        cmocka_unit_test(an_unfinished_failover_is_due),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
