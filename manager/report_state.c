@@ -206,6 +206,15 @@ static bool is_given_no_verdict(const struct report_cluster *c)
     return c->diagnosis->row == DIAGNOSIS_WAITING && is_long && !master_answers(c);
 }
 
+/* Where a majority cannot read the master, whoever does read it tells that it is closed. */
+static bool is_seen_closed(const struct report_cluster *c)
+{
+    const struct view_observation *o = best_observation(c->view, c->cluster->master);
+    enum diagnosis_row row = c->diagnosis->row;
+    if (row == DIAGNOSIS_OK || row == DIAGNOSIS_BLOCKED || o == NULL) return false;
+    return o->outcome == VIEW_OK && o->facts.set && o->facts.read_only;
+}
+
 static bool has_no_master(const struct report_cluster *c, struct text *text)
 {
     const struct fsm_cluster *cluster = c->cluster;
@@ -227,6 +236,11 @@ static bool has_no_master(const struct report_cluster *c, struct text *text)
     if (is_given_no_verdict(c)) {
         text_addf(text, "%s answers no manager, and no follower of it is there to confirm its end, so it is not "
                         "replaced by itself: bring it back, or regent failover %s", name, cluster->name);
+        return true;
+    }
+    if (is_seen_closed(c)) {
+        text_addf(text, "%s is read-only for the managers that read it (%s)", name, diagnosis_text(row));
+        add_last_failed(c, text);
         return true;
     }
     if (cluster->paused && !master_answers(c)) {

@@ -112,6 +112,15 @@ static void master_waited_for(struct handmade *h)
     for (uint8_t m = 0; m < 3; m++) h->view.managers[m].servers[0].failing_ms = shop(h)->timeout_ms;
 }
 
+/* The others cannot read it at all. */
+static void master_closed_for_one(struct handmade *h)
+{
+    master_waited_for(h);
+    struct view_observation *o = &h->view.managers[1].servers[0];
+    *o = (struct view_observation){.outcome = VIEW_OK, .age_ms = 5, .facts = o->facts};
+    o->facts.read_only = true;
+}
+
 static void paused(struct handmade *h)
 {
     shop(h)->paused = true;
@@ -215,6 +224,7 @@ static const struct state_row state_rows[] = {
     ROW(master_closed, NO_MASTER, "it stays so until an operator opens it again"),
     ROW(master_dead_without_witness, NO_MASTER, "bring it back, or regent failover shop"),
     ROW(master_waited_for, DEGRADED, "(verdict waiting)"),
+    ROW(master_closed_for_one, NO_MASTER, "db1 is read-only for the managers that read it"),
     ROW(paused, PAUSED, "no failover begins by itself"),
     ROW(paused_without_master, NO_MASTER, "the cluster is paused: no failover begins by itself"),
     ROW(paused_and_seen_by_one, PAUSED, "paused by an operator"),
