@@ -35,16 +35,60 @@ static const char *name_of(const struct check_site *cs, unsigned server)
     return sim_node_name(sim_of(cs), mysqld_node(cs->site->servers[server]));
 }
 
-static bool is_up(const struct check_site *cs, uint8_t server)
+/* It runs, within the core or outside. */
+static bool runs(const struct check_site *cs, uint8_t server)
 {
     sim_node node = mysqld_node(cs->site->servers[server]);
-    bool runs = sim_process(sim_of(cs), node) == SIM_RUNNING && sim_host(sim_of(cs), node) == SIM_HOST_UP;
-    return runs && mysqld_is_up(cs->site->servers[server]);
+    bool is_running = sim_process(sim_of(cs), node) == SIM_RUNNING && sim_host(sim_of(cs), node) == SIM_HOST_UP;
+    return is_running && mysqld_is_up(cs->site->servers[server]);
 }
 
+/* It is of the core, and runs: it counts as candidate, acker, proof. Nothing is asked of servers outside. */
+static bool is_up(const struct check_site *cs, uint8_t server)
+{
+    return world_in_core(cs->site->world, mysqld_node(cs->site->servers[server])) && runs(cs, server);
+}
+
+/* Something that it sends reaches a follower, or a manager. */
+static bool is_heard(const struct check_site *cs, uint8_t server)
+{
+    const struct world *w = cs->site->world;
+    sim_node node = mysqld_node(cs->site->servers[server]);
+    for (unsigned i = 0; i < w->managers_n; i++)
+        if (!sim_link(w->sim, node, w->managers[i].node)->cut) return true;
+    for (uint8_t i = 0; i < cs->site->servers_n; i++)
+        if (i != server && runs(cs, i) && !sim_link(w->sim, node, mysqld_node(cs->site->servers[i]))->cut) return true;
+    return false;
+}
+
+static bool is_read(const struct check_site *cs, uint8_t server)
+{
+    const struct world *w = cs->site->world;
+    sim_node node = mysqld_node(cs->site->servers[server]);
+    unsigned n = 0;
+    for (unsigned i = 0; i < w->managers_n; i++) {
+        sim_node m = w->managers[i].node;
+        n += world_in_core(w, m) && !sim_link(w->sim, node, m)->cut && !sim_link(w->sim, m, node)->cut;
+    }
+    return n > w->managers_n / 2;
+}
+
+/* A master outside that a follower hears, and that too few managers can read: for all that anybody knows it commits its
+ * clients' writes, so that it is neither replaced (S6) nor known to be closed. */
+static bool is_veiled(const struct check_site *cs, const struct fsm_cluster *c)
+{
+    if (c->master >= c->servers_n || is_up(cs, c->master) || !runs(cs, c->master)) return false;
+    if (is_read(cs, c->master)) return false;
+    for (uint8_t i = 0; i < c->servers_n; i++)
+        if (runs(cs, i) && mysqld_follows(cs->site->servers[i], mysqld_node(cs->site->servers[c->master]))) return true;
+    return false;
+}
+
+/* One outside is open for the clients, who reach all servers: it is not replaced as long as it is heard (S6). */
 static bool has_open_master(const struct check_site *cs, const struct fsm_cluster *c)
 {
-    return c->master < c->servers_n && is_up(cs, c->master) && mysqld_is_open(cs->site->servers[c->master]);
+    if (c->master >= c->servers_n || !runs(cs, c->master)) return false;
+    return mysqld_is_open(cs->site->servers[c->master]) && (is_up(cs, c->master) || is_heard(cs, c->master));
 }
 
 /* '*since_us' as long as 'is_so'. True when it has been so for 'bound_us'. */
@@ -110,15 +154,17 @@ void check_live_follow(struct check_site *cs, const struct fsm_state *state, con
     cs->step_since_us = sim_now_us(sim_of(cs));
 }
 
-/* A lossless cluster waits at ESTABLISH until somebody can acknowledge. */
+/* A lossless cluster waits at ESTABLISH until somebody can acknowledge. A candidate outside the core, which its acker
+ * may not reach, is not waited for when two of the core could do without it. */
 static bool waits_for_acker(const struct check_site *cs, const struct fsm_cluster *c, const struct fsm_plan *plan)
 {
+    unsigned others_n = 0;
     if (plan->step != STEP_ESTABLISH || c->durability != DURABILITY_LOSSLESS) return false;
     for (uint8_t i = 0; i < c->servers_n; i++) {
         bool is_other = i != plan->to && i != plan->from && c->servers[i].state == SERVER_MEMBER && is_up(cs, i);
-        if (is_other && mysqld_can_follow(cs->site->servers[i], cs->site->servers[plan->to])) return false;
+        others_n += is_other && mysqld_can_follow(cs->site->servers[i], cs->site->servers[plan->to]);
     }
-    return true;
+    return others_n < (is_up(cs, plan->to) ? 1 : 2);
 }
 
 static void check_plan(struct check_site *cs, const struct fsm_state *state, const struct fsm_cluster *c)
@@ -167,13 +213,26 @@ static bool is_within(const struct gtid_pos *pos, const struct gtid_pos *all)
     return true;
 }
 
+static bool is_acker(const struct fsm_cluster *c, uint8_t server)
+{
+    for (uint8_t r = 0; r < c->reigns_n; r++)
+        if (!c->reigns[r].unfenced && fsm_set_has(c->reigns[r].ackers, server)) return true;
+    return false;
+}
+
+/* An acker outside that runs may be read, and counts then with what it holds. */
+static bool may_tell(const struct check_site *cs, const struct fsm_cluster *c, uint8_t server)
+{
+    return is_up(cs, server) || (is_acker(c, server) && runs(cs, server));
+}
+
 /* No server that runs has what the master lacks: it would be the one to be promoted. */
 static bool master_has_all(const struct check_site *cs, const struct fsm_cluster *c)
 {
     struct gtid_pos all, logged, received;
     mysqld_binlog_pos(cs->site->servers[c->master], &all);
     for (uint8_t i = 0; i < c->servers_n; i++) {
-        if (!is_up(cs, i)) continue;
+        if (!may_tell(cs, c, i)) continue;
         mysqld_binlog_pos(cs->site->servers[i], &logged);
         mysqld_received_pos(cs->site->servers[i], &received);
         if (!is_within(&logged, &all) || !is_within(&received, &all)) return false;
@@ -200,11 +259,9 @@ static bool could_go_on(const struct check_site *cs, const struct fsm_cluster *c
 static bool has_target(const struct check_site *cs, const struct fsm_cluster *c, uint8_t server)
 {
     if (!is_up(cs, server) || c->servers[server].state != SERVER_MEMBER) return false;
-    for (uint8_t r = 0; r < c->reigns_n; r++) {
-        for (uint8_t i = 0; i < c->servers_n; i++) {
-            bool counts = !c->reigns[r].unfenced && fsm_set_has(c->reigns[r].ackers, i) && is_up(cs, i);
-            if (counts && !mysqld_has_all(cs->site->servers[server], cs->site->servers[i])) return false;
-        }
+    for (uint8_t i = 0; i < c->servers_n; i++) {
+        bool counts = is_acker(c, i) && runs(cs, i);
+        if (counts && !mysqld_has_all(cs->site->servers[server], cs->site->servers[i])) return false;
     }
     return true;
 }
@@ -224,14 +281,25 @@ static bool could_go_on_from(const struct check_site *cs, const struct fsm_clust
 static bool looks_closed_by_hand(const struct check_site *cs, const struct fsm_cluster *c)
 {
     const struct fsm_reign *r = fsm_reign_current(c);
-    if (!r || c->epoch_used > c->epoch || !is_up(cs, c->master)) return false;
+    if (!r || c->epoch_used > c->epoch || !runs(cs, c->master)) return false;
     return r->started_s[c->master] == mysqld_started_s(cs->site->servers[c->master]);
+}
+
+/* A candidate outside the core was asked to open, and is heard: it may be open, so nobody else is promoted (A8). */
+static bool may_be_open_outside(const struct check_site *cs, const struct fsm_cluster *c)
+{
+    for (uint8_t i = 0; i < c->reigns_n; i++) {
+        const struct fsm_reign *r = &c->reigns[i];
+        bool is_asked = r->opened && r->epoch > c->epoch && !r->unfenced && !is_up(cs, r->master);
+        if (is_asked && runs(cs, r->master) && is_heard(cs, r->master)) return true;
+    }
+    return false;
 }
 
 /* All that was acknowledged is with those who run, and one of them can be promoted, or the master can go on. */
 static bool could_have_master(const struct check_site *cs, const struct fsm_cluster *c)
 {
-    if (looks_closed_by_hand(cs, c)) return false;
+    if (looks_closed_by_hand(cs, c) || may_be_open_outside(cs, c) || is_veiled(cs, c)) return false;
     for (uint8_t i = 0; i < c->reigns_n; i++)
         if (!c->reigns[i].unfenced && !is_accounted_for(cs, c, &c->reigns[i])) return false;
     for (uint8_t i = 0; i < c->servers_n; i++)
@@ -312,7 +380,7 @@ static void check_server_told(struct check_site *cs, const struct word *word, ui
     bool is_ok = text_equal(report_server_health(&word->report, server, &text), "ok");
     bool is_led = has_open_master(cs, c);
     bool follows = is_led && mysqld_follows(m, mysqld_node(cs->site->servers[c->master]));
-    bool is_in_place = is_up(cs, server) && (server == c->master ? mysqld_is_open(m) : follows || !is_led);
+    bool is_in_place = runs(cs, server) && (server == c->master ? mysqld_is_open(m) : follows || !is_led);
     if (!is_ok && buffer[0] == '\0')
         world_break(cs->site->world, WORLD_LIVENESS, "L2: nothing says what is wrong with %s", name_of(cs, server));
     if (is_ok && !is_in_place)
@@ -325,10 +393,10 @@ static void check_cluster_told(struct check_site *cs, const struct word *word)
     const struct fsm_cluster *c = word->cluster;
     bool is_open = has_open_master(cs, c);
     bool takes_writes = is_open && mysqld_can_acknowledge(cs->site->servers[c->master]);
-    /* It answers, and all its connections are taken: nobody knows whether it takes writes. And where nobody writes no
-     * commit waits, which is how the loss of an acker shows. */
+    /* It answers, and all its connections are taken, or only followers hear it: nobody knows whether it takes writes.
+     * And where nobody writes no commit waits, which is how the loss of an acker shows. */
     bool is_idle = is_open && mysqld_waiting_n(cs->site->servers[c->master]) == 0;
-    bool is_unknown = is_idle || word->report.diagnosis->row == DIAGNOSIS_ALARM;
+    bool is_unknown = is_idle || word->report.diagnosis->row == DIAGNOSIS_ALARM || is_veiled(cs, c);
     bool is_told = word->text[0] != '\0' && word->state != REPORT_OK &&
                    (word->state != REPORT_DEGRADED || is_unknown);
     if (!takes_writes && !is_told)

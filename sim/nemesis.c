@@ -18,10 +18,16 @@ static struct manager *some_manager(struct nemesis *n)
 
 /* --- managers ----------------------------------------------------------------------------------------------------- */
 
+/* The core has healed: what outsiders would do for themselves is left. */
+static bool is_over_for(const struct manager *m)
+{
+    return m->world->nemesis->is_over;
+}
+
 void nemesis_boot_manager(void *arg)
 {
     struct manager *m = arg;
-    if (sim_process(m->sim, m->node) != SIM_DEAD) return;
+    if (is_over_for(m) || sim_process(m->sim, m->node) != SIM_DEAD) return;
     sim_host_on(m->sim, m->node);
     if (sim_host(m->sim, m->node) == SIM_HOST_UP) (void)manager_boot(m);
 }
@@ -50,6 +56,7 @@ static void power_off_manager(struct nemesis *n)
 void nemesis_resume_manager(void *arg)
 {
     struct manager *m = arg;
+    if (is_over_for(m)) return;
     m->is_held = false;
     sim_resume(m->sim, m->node);
     sim_host_thaw(m->sim, m->node);
@@ -81,6 +88,7 @@ static void crash_at_write(struct nemesis *n)
 static void mend_disk(void *arg)
 {
     struct manager *m = arg;
+    if (is_over_for(m)) return;
     m->disk.is_full = false;
     m->disk.extra_us = 0;
     SIM_TRACE(m->sim, m->node, "disk is well again");
@@ -129,8 +137,9 @@ static void set_cut(struct nemesis *n, const struct cut *cut, bool is_cut)
 static void heal_cut(void *arg)
 {
     struct cut *cut = arg;
-    SIM_TRACE(cut->nemesis->sim, SIM_WORLD, "network heals");
-    set_cut(cut->nemesis, cut, false);
+    bool is_over = cut->nemesis->is_over;
+    if (!is_over) SIM_TRACE(cut->nemesis->sim, SIM_WORLD, "network heals");
+    if (!is_over) set_cut(cut->nemesis, cut, false);
     free(cut);
 }
 
@@ -186,6 +195,7 @@ static void cut_pair(struct nemesis *n)
 static void calm_network(void *arg)
 {
     struct nemesis *n = arg;
+    if (n->is_over) return;
     for (sim_node a = 1; a < sim_nodes_n(n->sim); a++) {
         for (sim_node b = 1; b < sim_nodes_n(n->sim); b++) {
             struct sim_link *link = sim_link(n->sim, a, b);
@@ -329,29 +339,4 @@ void nemesis_start(struct nemesis *nemesis)
     rng_init(&nemesis->rng, nemesis->world->seed, "opening", 0);
     if (has_sites && rng_chance(&nemesis->rng, 500000)) nemesis_blow(nemesis);
     next_fault(nemesis);
-}
-
-/* The network carries everything again, at its usual speed. */
-static void heal_network(struct nemesis *n)
-{
-    for (sim_node a = 1; a < sim_nodes_n(n->sim); a++)
-        for (sim_node b = 1; b < sim_nodes_n(n->sim); b++) sim_link(n->sim, a, b)->cut = false;
-    calm_network(n);
-}
-
-void nemesis_heal(struct nemesis *nemesis)
-{
-    struct world *w = nemesis->world;
-    nemesis->is_over = true;
-    heal_network(nemesis);
-    unsigned core = w->managers_n / 2 + 1;
-    unsigned first = (unsigned)rng_below(&nemesis->pace, w->managers_n);
-    for (unsigned i = 0; i < core; i++) {
-        struct manager *m = &w->managers[(first + i) % w->managers_n];
-        nemesis_resume_manager(m);
-        mend_disk(m);
-        m->disk.crash_in = 0;
-        nemesis_boot_manager(m);
-    }
-    for (unsigned i = 0; i < w->sites_n; i++) nemesis_heal_site(nemesis, &w->sites[i]);
 }

@@ -16,8 +16,8 @@ void nemesis_propose(struct nemesis *nemesis, struct manager *leader);
 void nemesis_strike(struct nemesis *nemesis, const struct site *site);
 /* A step of a failover is committed: whoever takes part in it may be hit. */
 void nemesis_step(struct nemesis *nemesis, struct site *site, const struct fsm_plan *plan);
-/* No fault comes any more; a random core is healed: a majority of the managers, and of each cluster enough servers for
- * L1; what else is broken stays so. */
+/* No fault comes any more, and none goes; a random core is healed: a majority of the managers, and of each cluster any
+ * set of servers. The rest stays broken. Fills world->core. (sim/nemesis_core.c) */
 void nemesis_heal(struct nemesis *nemesis);
 
 #endif

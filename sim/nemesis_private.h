@@ -56,14 +56,16 @@ void nemesis_ask_failover(struct nemesis *n, struct site *site, uint8_t to);
 fault_fn nemesis_transfer, nemesis_kill_server, nemesis_power_server, nemesis_pause_server, nemesis_stop_server,
     nemesis_server_disk, nemesis_server_applier, nemesis_server_logins, nemesis_server_clock, nemesis_purge,
     nemesis_errant, nemesis_meddle, nemesis_operator_failover;
+/* Starts the dead process, on a host that is switched on; nothing when it lives. */
+void nemesis_start_server(struct sim *sim, struct mysqld *m);
+/* In a world that has healed a person may change what commits wait for, for good. */
+void nemesis_meddle_healed(struct nemesis *n, struct site *site);
+/* Its disk, its applier and its logins are well again. */
+void nemesis_relieve(struct mysqld *m);
 /* A master is lost. */
 void nemesis_blow(struct nemesis *n);
 /* --- nemesis_plot.c --- */
 fault_fn nemesis_plot_lag, nemesis_plot_acker, nemesis_plot_deaf, nemesis_plot_hide, nemesis_plot_wake,
     nemesis_plot_split, nemesis_plot_wait, nemesis_plot_alone;
-
-/* --- nemesis_server.c --- */
-/* The servers that run go on without trouble; some of the dead ones are started, others stay dead. */
-void nemesis_heal_site(struct nemesis *n, struct site *site);
 
 #endif

@@ -36,7 +36,7 @@ void nemesis_later(const struct victim *v, int64_t us, sim_fn *fn)
 
 /* --- life --------------------------------------------------------------------------------------------------------- */
 
-static void start(struct sim *sim, struct mysqld *m)
+void nemesis_start_server(struct sim *sim, struct mysqld *m)
 {
     sim_node node = mysqld_node(m);
     sim_host_on(sim, node);
@@ -48,7 +48,7 @@ static void start(struct sim *sim, struct mysqld *m)
 void nemesis_boot(void *arg)
 {
     struct victim *v = arg;
-    start(v->nemesis->sim, v->m);
+    if (!v->nemesis->is_over) nemesis_start_server(v->nemesis->sim, v->m);
     free(v);
 }
 
@@ -89,9 +89,11 @@ void nemesis_stop_server(struct nemesis *n)
 void nemesis_go_on(void *arg)
 {
     struct victim *v = arg;
-    SIM_TRACE(v->nemesis->sim, v->node, "goes on");
-    sim_resume(v->nemesis->sim, v->node);
-    sim_host_thaw(v->nemesis->sim, v->node);
+    if (!v->nemesis->is_over) {
+        SIM_TRACE(v->nemesis->sim, v->node, "goes on");
+        sim_resume(v->nemesis->sim, v->node);
+        sim_host_thaw(v->nemesis->sim, v->node);
+    }
     free(v);
 }
 
@@ -108,7 +110,7 @@ void nemesis_pause_server(struct nemesis *n)
 
 /* --- trouble ------------------------------------------------------------------------------------------------------ */
 
-static void relieve(struct mysqld *m)
+void nemesis_relieve(struct mysqld *m)
 {
     mysqld_slow_disk(m, 0);
     mysqld_hold_applier(m, false);
@@ -119,8 +121,10 @@ static void relieve(struct mysqld *m)
 void nemesis_trouble_ends(void *arg)
 {
     struct victim *v = arg;
-    SIM_TRACE(v->nemesis->sim, v->node, "has no trouble any more");
-    relieve(v->m);
+    if (!v->nemesis->is_over) {
+        SIM_TRACE(v->nemesis->sim, v->node, "has no trouble any more");
+        nemesis_relieve(v->m);
+    }
     free(v);
 }
 
@@ -140,10 +144,12 @@ static void lose_master(void *arg)
 {
     struct victim *v = arg;
     struct nemesis *n = v->nemesis;
-    SIM_TRACE(n->sim, v->node, "FAULT the master is lost");
-    n->world->stats.faults++;
-    if (rng_chance(&n->pace, 500000)) sim_kill(n->sim, v->node);
-    else sim_host_off(n->sim, v->node);
+    if (!n->is_over) {
+        SIM_TRACE(n->sim, v->node, "FAULT the master is lost");
+        n->world->stats.faults++;
+        if (rng_chance(&n->pace, 500000)) sim_kill(n->sim, v->node);
+        else sim_host_off(n->sim, v->node);
+    }
     free(v);
 }
 
@@ -382,18 +388,8 @@ static void meddle_late(void *arg)
     free(v);
 }
 
-/* --- healing ------------------------------------------------------------------------------------------------------ */
-
-void nemesis_heal_site(struct nemesis *n, struct site *site)
+void nemesis_meddle_healed(struct nemesis *n, struct site *site)
 {
-    for (unsigned i = 0; i < site->servers_n; i++) {
-        struct mysqld *m = site->servers[i];
-        sim_resume(n->sim, mysqld_node(m));
-        sim_host_thaw(n->sim, mysqld_node(m));
-        relieve(m);
-        bool stays_dead = rng_chance(&n->pace, 300000);
-        if (!stays_dead) start(n->sim, m);
-    }
     rng_init(&n->rng, n->world->seed, "meddling", site->index);
     bool is_meddled = n->world->options.has_plots && rng_chance(&n->rng, 150000);
     struct victim v = nemesis_server(n, site, (unsigned)rng_below(&n->rng, site->servers_n));

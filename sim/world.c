@@ -77,6 +77,11 @@ void world_note_step(struct world *world, struct site *site, const struct fsm_pl
     if (world->nemesis) nemesis_step(world->nemesis, site, plan);
 }
 
+bool world_in_core(const struct world *world, sim_node node)
+{
+    return world->core >> node & 1;
+}
+
 struct manager *world_leader(struct world *world)
 {
     struct manager *found = NULL;

@@ -56,6 +56,7 @@ struct world {
     struct rng rng; /* Of the swarm's draws. */
     bool raft_datagrams;
     bool is_healing; /* The liveness phase has begun. */
+    uint64_t core;   /* Nodes of the managers and servers that were healed, as bits; 0 before. */
     unsigned managers_n;
     struct manager managers[MANAGERS_MAX];
     unsigned sites_n;
@@ -99,6 +100,8 @@ void world_note_proposal(struct world *world, struct manager *leader);
 void world_note_plan(struct world *world, const struct site *site);
 /* It is at another step. */
 void world_note_step(struct world *world, struct site *site, const struct fsm_plan *plan);
+/* It is healed, and stays well. */
+bool world_in_core(const struct world *world, sim_node node);
 /* The manager that leads and is not paused; NULL: none. */
 struct manager *world_leader(struct world *world);
 
