@@ -136,6 +136,20 @@ fsm_set choose_unfenced(const struct work *w)
     return fsm_unfenced_ackers(w->cluster, w->plan, w->plan != NULL ? w->plan->revoked : 0);
 }
 
+/* Nobody attached to it in the last failover, which left it closed: others come first, and it again after them. */
+static bool was_unfollowed(const struct work *w, uint8_t server)
+{
+    const struct fsm_plan *last = work_newest_ended(w, PLAN_FAILOVER);
+    return last != NULL && last->state == PLAN_STATE_FAILED && last->step == STEP_ESTABLISH && last->to == server;
+}
+
+static bool is_better(const struct work *w, uint8_t server, uint8_t than, fsm_set ackers)
+{
+    bool is_acker = fsm_set_has(ackers, server), than_is = fsm_set_has(ackers, than);
+    if (was_unfollowed(w, server) || was_unfollowed(w, than)) return was_unfollowed(w, than);
+    return is_acker != than_is ? is_acker : has_more(w, server, than);
+}
+
 uint8_t choose_candidate(const struct work *w, uint8_t prefer, fsm_set among)
 {
     fsm_set ackers = choose_ackers(w->cluster);
@@ -143,15 +157,11 @@ uint8_t choose_candidate(const struct work *w, uint8_t prefer, fsm_set among)
     if (open != FSM_SERVER_NONE) {
         return fsm_set_has(among, open) && choose_problem(w, open) == NULL ? open : FSM_SERVER_NONE;
     }
-    if (fsm_set_has(among, prefer) && choose_problem(w, prefer) == NULL) return prefer;
+    bool is_preferred = fsm_set_has(among, prefer) && choose_problem(w, prefer) == NULL;
+    if (is_preferred && !was_unfollowed(w, prefer)) return prefer;
     for (uint8_t i = 0; i < w->cluster->servers_n; i++) {
         if (!fsm_set_has(among, i) || choose_problem(w, i) != NULL) continue;
-        if (best == FSM_SERVER_NONE) {
-            best = i;
-            continue;
-        }
-        bool is_acker = fsm_set_has(ackers, i), best_is = fsm_set_has(ackers, best);
-        if (is_acker != best_is ? is_acker : has_more(w, i, best)) best = i;
+        if (best == FSM_SERVER_NONE || is_better(w, i, best, ackers)) best = i;
     }
     return best;
 }

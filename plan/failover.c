@@ -18,6 +18,7 @@ enum {
     ACKER_MS = 3000,        /* For an acker to attach, before the next one is tried. */
     ACKER_LOST_MS = 200,    /* The same when its process is known to be gone. */
     NO_ACKER_MS = 8000,     /* Before a reign begins without one, where that is allowed. */
+    UNFOLLOWED_MS = 20000,  /* Of ackers that do not attach, one after the other, before another candidate is tried. */
     LOST_MS = 3000,         /* Of no answer from the candidate or the holder, or of one that is of no use. */
     OPEN_MS = 30000,        /* For the candidate to open: it may be open already, so patience beats a new plan. */
     REPOINT_MS = 5000,      /* For replicas to follow. */
@@ -378,6 +379,29 @@ static bool fail_restarted(struct work *w)
     return true;
 }
 
+static bool has_other_candidate(const struct work *w)
+{
+    for (uint8_t i = 0; i < w->cluster->servers_n; i++) {
+        if (i != w->plan->to && i != w->plan->from && choose_problem(w, i) == NULL) return true;
+    }
+    return false;
+}
+
+/* A lossless cluster waits until somebody acknowledges; but nobody may ever reach this candidate, which the leader
+ * reaches. The next plan tries another one (choose_candidate). */
+static bool fail_unfollowed(struct work *w)
+{
+    int64_t since_ms = (w->in->wall.us - w->plan->step_at[STEP_PROMOTE].us) / 1000;
+    if (!needs_acker(w) || w->plan->by_operator || since_ms < UNFOLLOWED_MS || !has_other_candidate(w)) return false;
+    if (w->plan->from == w->plan->to || w->plan->step_at[STEP_PROMOTE].us == 0) return false;
+    MARK(candidate_unfollowed);
+    uint8_t acker = w->plan->acker;
+    struct text reason = work_fail(w);
+    text_addf(&reason, "nobody attaches to %s to acknowledge for it, so another one is tried: check the network to it "
+                       "(%s: %s)", work_name(w, w->plan->to), work_name(w, acker), error_of(w, acker, VERB_FOLLOW));
+    return true;
+}
+
 /* Says why its acker does not attach, too: who knows only that none is there cannot mend it. */
 static void wait_for_acker(struct work *w, enum verb_kind kind)
 {
@@ -403,7 +427,7 @@ static void establish_step(struct work *w)
         if (MUTANT(act_uncommitted)) ask_open(w);
         return;
     }
-    if (fail_restarted(w)) return;
+    if (fail_restarted(w) || fail_unfollowed(w)) return;
     revoke_replaced(w);
     ask_acker(w);
     enum verb_kind kind = is_attached ? VERB_REIGN_ROW : VERB_ATTACHED;

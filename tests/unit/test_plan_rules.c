@@ -270,11 +270,31 @@ static void test_each_acker_has_its_turn(void **state)
     w->servers[DB3].never_attaches = w->servers[DB4].never_attaches = w->servers[DB5].never_attaches = true;
     down(DB1, false);
     run_until(STEP_ESTABLISH);
-    world_run(w, 30000);
+    world_run(w, 9500); /* The first round is over, and each has another turn before another candidate is tried. */
     assert_true(w->servers[DB2].read_only);
     w->servers[DB5].never_attaches = false;
-    world_run(w, 12000);
+    world_run(w, 9500);
     assert_false(w->servers[DB2].read_only);
+}
+
+/* The leader reaches db2, and nobody else does: db2 itself can follow another one. */
+static void test_unfollowed_candidate_is_left(void **state)
+{
+    (void)state;
+    world_free(w);
+    w = world_new(NULL);
+    world_declare(w, 4, DURABILITY_LOSSLESS);
+    world_enrol(w);
+    w->servers[DB3].never_attaches = w->servers[DB4].never_attaches = true;
+    down(DB1, false);
+    run_until(STEP_ESTABLISH);
+    assert_int_equal(running()->to, DB2);
+    world_run(w, 19000);
+    assert_int_equal(running()->to, DB2);
+    world_run(w, 12000);
+    assert_true(w->servers[DB2].read_only);
+    assert_true(world_cluster(w)->master == DB3 || world_cluster(w)->master == DB4);
+    assert_false(w->servers[world_cluster(w)->master].read_only);
 }
 
 /* With fence F2 the old master is closed once more before the new one opens: it may have restarted, and boot open. */
@@ -663,6 +683,7 @@ int main(void)
         T(test_only_the_current_master_proves),
         T(test_hopeless_ackers_end),
         T(test_each_acker_has_its_turn),
+        T(test_unfollowed_candidate_is_left),
         T(test_who_was_given_up_does_not_acknowledge),
         T(test_only_the_enrolled_one_acknowledges), T(test_closed_again_before_opening), T(test_holder_is_dispensable),
         T(test_holder_is_needed_beside_other_ackers), T(test_holder_is_needed_by_one_that_is_no_acker),
