@@ -30,6 +30,7 @@ struct revoke {
     fsm_set done;    /* Followers that are revoked and have said what they received. */
     fsm_set errant;  /* Those of them, no ackers, that have received what is not their master's. */
     fsm_set stuck;   /* Those of them whose applier has stopped, so that what they received is executed nowhere. */
+    fsm_set quiet;   /* The old master, when it was seen to receive nothing after it was closed. */
     fsm_set told;    /* Others, that have forgotten what they received, and have said what they executed. */
     fsm_set stopped; /* Others that are revoked, and have forgotten it: who had nothing to acknowledge needs no more. */
     uint64_t started_s[FSM_SERVERS_MAX]; /* Incarnations of those. */
@@ -131,6 +132,20 @@ static void find_forgotten(const struct work *w, struct revoke *r, uint8_t serve
     if (find_own(w, r, server, o)) r->told |= FSM_BIT(server);
 }
 
+/* It stored the plan's token as it was closed, and then it was seen without a receiver, its flag off: if it was once an
+ * acker of a reign that was given up, it is revoked (A3). */
+static bool is_quiet(const struct work *w, uint8_t server, const struct verb_outcome *closed)
+{
+    const struct view_observation *o = sight_self(w->in->view, server);
+    if (!sight_reached(w->cluster, w->in->view, server) || !is_ours(w, server)) return false;
+    if (o->age_ms >= closed->age_ms || o->facts.started_s != closed->started_s) return false;
+    if (o->facts.replica_enabled) return false;
+    for (uint8_t c = 0; c < o->facts.channels_n && c < VIEW_CHANNELS_MAX; c++) {
+        if (o->facts.channels[c].io != VIEW_IO_NO) return false;
+    }
+    return o->facts.channels_n <= VIEW_CHANNELS_MAX;
+}
+
 static void find_all(const struct work *w, struct revoke *r)
 {
     r->last_ms = INT64_MAX;
@@ -153,6 +168,10 @@ static void find_all(const struct work *w, struct revoke *r)
     const struct verb_outcome *o = work_outcome(w, old_master(w), VERB_CLOSE);
     find(w, r, old_master(w), o);
     r->is_closed = r->found[old_master(w)].set;
+    if (is_quiet(w, old_master(w), o)) {
+        r->quiet = FSM_BIT(old_master(w));
+        r->started_s[old_master(w)] = o->started_s;
+    }
     if (r->is_closed && o->age_ms < r->last_ms) r->last_ms = o->age_ms;
 }
 
@@ -210,9 +229,16 @@ static bool has_executed_target(const struct work *w, const struct revoke *r, ui
     return position_contains(w->cluster->flavour, r->found[server].executed, r->target);
 }
 
+/* It may still acknowledge for a reign that was given up, so nothing is taken from it and it is not promoted (A8). */
+static bool is_taken(const struct work *w, const struct revoke *r, uint8_t server)
+{
+    return fsm_set_has(choose_unfenced(w) & ~(r->done | r->stopped | r->quiet), server);
+}
+
 static bool can_hold(const struct work *w, const struct revoke *r, uint8_t server)
 {
     if (w->cluster->servers[server].state != SERVER_MEMBER || !has_target(w, r, server)) return false;
+    if (is_taken(w, r, server)) return false;
     return !has_written(w, server) && (!fsm_set_has(r->stuck, server) || has_executed_target(w, r, server));
 }
 
@@ -333,7 +359,7 @@ static void end_revoke(struct work *w, struct revoke *r, uint8_t to)
     step->to = to;
     step->holder = holder;
     step->fence = fence;
-    step->revoked = (r->done | r->stopped) & r->ackers;
+    step->revoked = (r->done | r->stopped | r->quiet) & r->ackers;
     memcpy(step->started_s, r->started_s, sizeof(step->started_s));
     step->acker = choose_acker(w, to, r->set_aside | (choose_unfenced(w) & ~r->done));
     step->set_aside = r->set_aside;
@@ -387,7 +413,7 @@ static uint8_t candidate(const struct work *w, const struct revoke *r)
 static bool is_ready(const struct work *w, const struct revoke *r, uint8_t to)
 {
     bool is_lossless = w->cluster->durability == DURABILITY_LOSSLESS;
-    if (to == FSM_SERVER_NONE) return false;
+    if (to == FSM_SERVER_NONE || is_taken(w, r, to)) return false;
     if (is_lossless && choose_acker(w, to, choose_unfenced(w) & ~r->done) == FSM_SERVER_NONE) return false;
     if (fence_of(w, r, to) == fsm_fence_none) {
         if (!w->plan->accept_loss || !w->plan->by_operator || work_step_ms(w) < NO_PROOF_MS) return false;

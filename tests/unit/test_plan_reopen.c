@@ -224,6 +224,22 @@ static void test_only_acker_restarts_after_it_followed(void **state)
     assert_true(fsm_reign_current(world_cluster(w))->lossless);
 }
 
+/* It was an acker of db2, whose reign an operator gave up. That it is closed and receives nothing revokes it (A8): else
+ * the fsm refuses it as master, again and again. */
+static void test_an_acker_of_a_reign_that_was_given_up_goes_on(void **state)
+{
+    (void)state;
+    begin(2, DURABILITY_LOSSLESS);
+    struct fsm_cluster *c = world_cluster(w);
+    c->epoch = c->epoch_used = c->reigns[0].epoch = 2;
+    c->reigns[c->reigns_n++] = (struct fsm_reign){
+        .epoch = 1, .master = DB2, .k = 1, .ackers = FSM_BIT(DB1), .opened = true, .unfenced = true};
+    world_restart(&w->servers[DB1]);
+    world_run(w, 3000);
+    assert_master(DB1);
+    assert_true(c->epoch > 2);
+}
+
 int main(void)
 {
 #define T(test) cmocka_unit_test_teardown(test, teardown)
@@ -233,6 +249,7 @@ int main(void)
         T(test_not_before_it_is_closed), T(test_not_without_an_acker),
         T(test_clock_of_another_leader), T(test_only_acker_restarts_after_it_followed),
         T(test_candidate_restarts_at_establish), T(test_candidate_restarts_at_open),
+        T(test_an_acker_of_a_reign_that_was_given_up_goes_on),
     };
     return cmocka_run_group_tests_name("plan_reopen", tests, NULL, NULL);
 }
