@@ -51,6 +51,18 @@ static bool is_due(struct hand_over *h, uint8_t cluster, bool has_plan, bool is_
     return is_wished && (has_plan || mono_since_ms(now, *since) >= HAND_OVER_DUE_MS);
 }
 
+/* Views list the managers in the same order. */
+static bool hurts_another(struct hand_over *h, uint8_t cluster, uint8_t to)
+{
+    const struct fsm_state *state = consensus_state(h->consensus);
+    for (uint8_t c = 0; c < FSM_CLUSTERS_MAX; c++) {
+        if (c == cluster || !state->clusters[c].used || state->clusters[c].plan == 0) continue;
+        const struct view *view = observe_view(h->observe, c);
+        if (view && plan_hand_over_hurts(state, c, view, to)) return true;
+    }
+    return false;
+}
+
 void hand_over_run(struct hand_over *hand_over)
 {
     struct hand_over *h = hand_over;
@@ -61,8 +73,9 @@ void hand_over_run(struct hand_over *hand_over)
         const struct view *view = state->clusters[c].used ? observe_view(h->observe, c) : NULL;
         uint8_t to = view ? plan_hand_over(state, c, view) : HAND_OVER_NONE;
         bool is_wished = to != HAND_OVER_NONE;
-        if (is_due(h, c, state->clusters[c].plan != 0, is_wished))
-            hand_over_to(h, &state->clusters[c], &view->managers[to]);
+        if (!is_due(h, c, state->clusters[c].plan != 0, is_wished) || hurts_another(h, c, to)) continue;
+        view = observe_view(h->observe, c);
+        hand_over_to(h, &state->clusters[c], &view->managers[to]);
     }
 }
 

@@ -394,6 +394,7 @@ static bool fail_unfollowed(struct work *w)
     int64_t since_ms = (w->in->wall.us - w->plan->step_at[STEP_PROMOTE].us) / 1000;
     if (!needs_acker(w) || w->plan->by_operator || since_ms < UNFOLLOWED_MS || !has_other_candidate(w)) return false;
     if (w->plan->from == w->plan->to || w->plan->step_at[STEP_PROMOTE].us == 0) return false;
+    if (w->in->led_ms < 2 * ACKER_MS) return false; /* What another leader did not reach this one may (L3). */
     MARK(candidate_unfollowed);
     uint8_t acker = w->plan->acker;
     struct text reason = work_fail(w);

@@ -107,6 +107,19 @@ static uint8_t hand_over_to_begin(const struct fsm_cluster *cluster, const struc
     return HAND_OVER_NONE;
 }
 
+bool plan_hand_over_hurts(const struct fsm_state *state, uint8_t cluster, const struct view *view, uint8_t to)
+{
+    const struct fsm_cluster *c = &state->clusters[cluster];
+    const struct fsm_plan *plan = fsm_plan_find(state, c->plan);
+    if (plan == NULL || plan->state != PLAN_STATE_RUNNING || to >= view->managers_n) return false;
+    fsm_set servers = needed(c, plan);
+    for (uint8_t i = 0; i < c->servers_n; i++) {
+        bool is_theirs = sight_heard(view, to) && sight_ok(c, &view->managers[to].servers[i]);
+        if (fsm_set_has(servers, i) && sight_reached(c, view, i) && !is_theirs) return true;
+    }
+    return false;
+}
+
 uint8_t plan_hand_over(const struct fsm_state *state, uint8_t cluster, const struct view *view)
 {
     const struct fsm_cluster *c = &state->clusters[cluster];

@@ -10,6 +10,10 @@
 
 #define HAND_OVER_NONE ((uint8_t)0xff)
 
+/* True when the running plan of 'cluster' needs a server that this manager reaches, and that the one at place 'to' of
+ * its view does not: it would have to wait there, or two plans would send the leadership to and fro. */
+bool plan_hand_over_hurts(const struct fsm_state *state, uint8_t cluster, const struct view *view, uint8_t to);
+
 /* The place in view->managers of a voter that reaches all servers that the running plan of 'cluster' needs, when this
  * manager has not reached one of them for the cluster's timeout; else HAND_OVER_NONE. Without a plan, where one is due
  * (a verdict that acts, an unfinished failover, a server that is open beside the master): a voter that reaches more of

@@ -393,10 +393,11 @@ static void check_cluster_told(struct check_site *cs, const struct word *word)
     const struct fsm_cluster *c = word->cluster;
     bool is_open = has_open_master(cs, c);
     bool takes_writes = is_open && mysqld_can_acknowledge(cs->site->servers[c->master]);
-    /* It answers, and all its connections are taken, or only followers hear it: nobody knows whether it takes writes.
-     * And where nobody writes no commit waits, which is how the loss of an acker shows. */
+    /* It answers, and all its connections are taken, or one outside answers too few managers: nobody knows whether it
+     * takes writes. And where nobody writes no commit waits, which is how the loss of an acker shows. */
     bool is_idle = is_open && mysqld_waiting_n(cs->site->servers[c->master]) == 0;
-    bool is_unknown = is_idle || word->report.diagnosis->row == DIAGNOSIS_ALARM || is_veiled(cs, c);
+    bool is_unread = c->master < c->servers_n && !is_up(cs, c->master) && !is_read(cs, c->master);
+    bool is_unknown = is_idle || word->report.diagnosis->row == DIAGNOSIS_ALARM || is_unread;
     bool is_told = word->text[0] != '\0' && word->state != REPORT_OK &&
                    (word->state != REPORT_DEGRADED || is_unknown);
     if (!takes_writes && !is_told)

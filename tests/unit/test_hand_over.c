@@ -84,6 +84,22 @@ static void ackers_to_be_revoked_are_needed(void **state)
     free(h);
 }
 
+/* Two clusters whose plans each need what only one of two managers reaches: who leads carries his own one on. */
+static void a_plan_that_can_go_on_keeps_its_leader(void **state)
+{
+    struct handmade *h = failover();
+    uint8_t self = h->view.self, other = self == 0 ? 1 : 0;
+    (void)state;
+    assert_false(plan_hand_over_hurts(&h->state, 0, &h->view, other));
+    lose(h, other, 3, 5000); /* Not of the plan. */
+    assert_false(plan_hand_over_hurts(&h->state, 0, &h->view, other));
+    lose(h, other, 1, 5000);
+    assert_true(plan_hand_over_hurts(&h->state, 0, &h->view, other));
+    lose(h, self, 1, 5000);
+    assert_false(plan_hand_over_hurts(&h->state, 0, &h->view, other));
+    free(h);
+}
+
 /* --- before a plan --- */
 
 /* No plan runs; the master is closed and was restarted, so that it is to be replaced. */
@@ -174,6 +190,7 @@ int main(void)
         cmocka_unit_test(only_a_lost_server_of_the_plan_counts),
         cmocka_unit_test(the_other_must_reach_all_of_them),
         cmocka_unit_test(ackers_to_be_revoked_are_needed),
+        cmocka_unit_test(a_plan_that_can_go_on_keeps_its_leader),
         cmocka_unit_test(who_reaches_more_begins),
         cmocka_unit_test(who_reaches_others_does_not),
         cmocka_unit_test(a_healthy_cluster_needs_nobody_else),
