@@ -136,17 +136,19 @@ fsm_set choose_unfenced(const struct work *w)
     return fsm_unfenced_ackers(w->cluster, w->plan, w->plan != NULL ? w->plan->revoked : 0);
 }
 
-/* Nobody attached to it in the last failover, which left it closed: others come first, and it again after them. */
-static bool was_unfollowed(const struct work *w, uint8_t server)
+/* The last failover failed with it before it was asked to open: it applied nothing, or nobody attached to it. Others
+ * come first, and it again after them. */
+static bool has_failed(const struct work *w, uint8_t server)
 {
     const struct fsm_plan *last = work_newest_ended(w, PLAN_FAILOVER);
-    return last != NULL && last->state == PLAN_STATE_FAILED && last->step == STEP_ESTABLISH && last->to == server;
+    if (last == NULL || last->state != PLAN_STATE_FAILED || last->to != server) return false;
+    return last->step == STEP_APPLY || last->step == STEP_ESTABLISH;
 }
 
 static bool is_better(const struct work *w, uint8_t server, uint8_t than, fsm_set ackers)
 {
     bool is_acker = fsm_set_has(ackers, server), than_is = fsm_set_has(ackers, than);
-    if (was_unfollowed(w, server) || was_unfollowed(w, than)) return was_unfollowed(w, than);
+    if (has_failed(w, server) || has_failed(w, than)) return has_failed(w, than);
     return is_acker != than_is ? is_acker : has_more(w, server, than);
 }
 
@@ -158,7 +160,7 @@ uint8_t choose_candidate(const struct work *w, uint8_t prefer, fsm_set among)
         return fsm_set_has(among, open) && choose_problem(w, open) == NULL ? open : FSM_SERVER_NONE;
     }
     bool is_preferred = fsm_set_has(among, prefer) && choose_problem(w, prefer) == NULL;
-    if (is_preferred && !was_unfollowed(w, prefer)) return prefer;
+    if (is_preferred && !has_failed(w, prefer)) return prefer;
     for (uint8_t i = 0; i < w->cluster->servers_n; i++) {
         if (!fsm_set_has(among, i) || choose_problem(w, i) != NULL) continue;
         if (best == FSM_SERVER_NONE || is_better(w, i, best, ackers)) best = i;

@@ -18,6 +18,7 @@ enum {
     ACKER_MS = 3000,        /* For an acker to attach, before the next one is tried. */
     ACKER_LOST_MS = 200,    /* The same when its process is known to be gone. */
     NO_ACKER_MS = 8000,     /* Before a reign begins without one, where that is allowed. */
+    IDLE_MS = 15000,        /* Of a candidate that applies nothing, before another one is tried. */
     UNFOLLOWED_MS = 20000,  /* Of ackers that do not attach, one after the other, before another candidate is tried. */
     LOST_MS = 3000,         /* Of no answer from the candidate or the holder, or of one that is of no use. */
     OPEN_MS = 30000,        /* For the candidate to open: it may be open already, so patience beats a new plan. */
@@ -155,13 +156,39 @@ static void wait_for(struct work *w, uint8_t server, enum verb_kind kind)
              error_of(w, server, kind));
 }
 
+static bool can_replace_candidate(const struct work *w, uint8_t server)
+{
+    if (server == w->plan->to || server == w->plan->from || choose_problem(w, server) != NULL) return false;
+    const struct fsm_finding *found = w->plan->found;
+    return position_contains(w->cluster->flavour, found[server].received, found[w->plan->to].received);
+}
+
+/* It has executed nothing since REVOKE read it: its applier hangs, or is at one long transaction. Somebody else who has
+ * received as much may be faster, and the next plan tries him first (choose_candidate). */
+static bool fail_idle(struct work *w)
+{
+    const struct view_observation *seen = sight_self(w->in->view, w->plan->to);
+    const struct fsm_finding *found = &w->plan->found[w->plan->to];
+    if (w->plan->by_operator || work_step_ms(w) < IDLE_MS || !sight_ok(w->cluster, seen)) return false;
+    if (!position_contains(w->cluster->flavour, found->executed, seen->facts.executed)) return false;
+    for (uint8_t i = 0; i < w->cluster->servers_n; i++) {
+        if (!can_replace_candidate(w, i)) continue;
+        MARK(candidate_idle);
+        struct text reason = work_fail(w);
+        text_addf(&reason, "%s has applied nothing for %d s, and %s has received as much, so that one is tried: check "
+                           "what holds the applier", work_name(w, w->plan->to), IDLE_MS / 1000, work_name(w, i));
+        return true;
+    }
+    return false;
+}
+
 static void apply_step(struct work *w)
 {
     uint8_t to = w->plan->to;
     work_target(work_ask(w, to, VERB_APPLY), w->plan->found[to].received);
     if (work_is_done(w, to, VERB_APPLY)) {
         (void)work_advance(w, w->plan->holder != FSM_SERVER_NONE ? STEP_CATCH_UP : STEP_PROMOTE);
-    } else if (!fail_if_stuck(w, VERB_APPLY)) {
+    } else if (!fail_if_stuck(w, VERB_APPLY) && !fail_idle(w)) {
         wait_for(w, to, VERB_APPLY);
     }
 }

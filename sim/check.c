@@ -7,6 +7,8 @@
 #include "fsm/apply.h"
 #include "proto/convert.h"
 
+enum { LEADERLESS_US = 10 * SIM_S, LOOK_US = 3 * SIM_S };
+
 uint64_t check_fold(uint64_t h, uint64_t value)
 {
     h = (h ^ value) * 0x9e3779b97f4a7c15u;
@@ -225,7 +227,10 @@ void check_calm(struct check *check)
 void check_live(struct check *check)
 {
     if (check->healed_us == 0) check->healed_us = sim_now_us(check->world->sim);
-    if (!world_leader(check->world)) return;
+    bool is_led = world_leader(check->world) != NULL;
+    if (is_led) check->leaderless_since_us = 0;
+    else if (check->leaderless_since_us == 0) check->leaderless_since_us = sim_now_us(check->world->sim);
+    if (!is_led) return;
     for (unsigned i = 0; i < check->world->sites_n; i++) check_live_look(&check->sites[i]);
 }
 
@@ -240,7 +245,11 @@ void check_end(struct check *check)
         make_room(check, state->index);
         check_snapshot(check, &w->managers[i]);
     }
-    if (!world_leader(w)) world_break(w, WORLD_LIVENESS, "L: a healed majority of managers has no leader");
+    /* One that is handing over, or has just come, has not looked at its clusters yet. */
+    int64_t now_us = sim_now_us(w->sim);
+    bool is_led = world_leader(w) != NULL, is_settled = is_led && now_us - check->lead_since_us >= LOOK_US;
+    if (!is_led && check->leaderless_since_us != 0 && now_us - check->leaderless_since_us >= LEADERLESS_US)
+        world_break(w, WORLD_LIVENESS, "L: a healed majority of managers has no leader");
     for (unsigned i = 0; i < w->sites_n; i++) check_site_end(&check->sites[i]);
-    for (unsigned i = 0; w->options.checks_live && i < w->sites_n; i++) check_live_end(&check->sites[i]);
+    for (unsigned i = 0; w->options.checks_live && is_settled && i < w->sites_n; i++) check_live_end(&check->sites[i]);
 }

@@ -167,12 +167,28 @@ static bool waits_for_acker(const struct check_site *cs, const struct fsm_cluste
     return others_n < (is_up(cs, plan->to) ? 1 : 2);
 }
 
+/* A candidate outside whose applier is held, and nobody of the core has, or will have, what it received. */
+static bool waits_for_applier(const struct check_site *cs, const struct fsm_cluster *c, const struct fsm_plan *plan)
+{
+    if (plan->step != STEP_APPLY || is_up(cs, plan->to)) return false;
+    for (uint8_t i = 0; i < c->servers_n; i++) {
+        bool is_other = i != plan->to && i != plan->from && c->servers[i].state == SERVER_MEMBER && is_up(cs, i);
+        if (is_other && mysqld_has_all(cs->site->servers[i], cs->site->servers[plan->to])) return false;
+    }
+    return true;
+}
+
+static bool is_excused(const struct check_site *cs, const struct fsm_cluster *c, const struct fsm_plan *plan)
+{
+    return waits_for_acker(cs, c, plan) || waits_for_applier(cs, c, plan);
+}
+
 static void check_plan(struct check_site *cs, const struct fsm_state *state, const struct fsm_cluster *c)
 {
     const struct fsm_plan *plan = fsm_plan_find(state, c->plan);
     int64_t healed_us = cs->check->healed_us, since_us = cs->step_since_us;
     if (since_us < healed_us) since_us = healed_us;
-    if (!plan || sim_now_us(sim_of(cs)) - since_us < STEP_US || waits_for_acker(cs, c, plan)) return;
+    if (!plan || sim_now_us(sim_of(cs)) - since_us < STEP_US || is_excused(cs, c, plan)) return;
     struct word word;
     (void)ask(cs, &word);
     world_break(cs->site->world, WORLD_LIVENESS, "L3: plan %llu of %s stands still at step %s: %s",
@@ -310,7 +326,7 @@ static bool could_have_master(const struct check_site *cs, const struct fsm_clus
 static void check_master_opens(struct check_site *cs, const struct fsm_state *state, const struct fsm_cluster *c)
 {
     const struct fsm_plan *plan = fsm_plan_find(state, c->plan);
-    bool waits = plan && waits_for_acker(cs, c, plan);
+    bool waits = plan && is_excused(cs, c, plan);
     bool is_amiss = c->epoch != 0 && !has_open_master(cs, c) && !waits && (plan || could_have_master(cs, c));
     if (!lasts(cs, &cs->no_master_since_us, is_amiss, MASTER_US)) return;
     struct word word;

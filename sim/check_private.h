@@ -74,6 +74,7 @@ struct check {
     uint32_t incarnation[MANAGERS_MAX];
     uint64_t leaders[CHECK_TERMS_MAX]; /* Id of the leader of a term; 0: none. */
     int64_t healed_us; /* The liveness phase began. */
+    int64_t leaderless_since_us; /* In the liveness phase; 0: somebody leads. */
     int64_t lead_since_us, lead_before_us; /* The leader, and the one before, were established then. */
     uint64_t newest; /* Greatest index that any manager has applied. */
     struct check_site sites[CLUSTERS_MAX];

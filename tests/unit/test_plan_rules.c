@@ -451,6 +451,38 @@ static void test_who_wrote_before_the_proof_is_no_holder(void **state)
     opens_with_all(DB4);
 }
 
+/* db2 hangs on what it received; db3 has received the same. */
+static void test_idle_candidate_is_left(void **state)
+{
+    (void)state;
+    w->servers[DB2].slow_applier = true;
+    w->servers[DB1].executed += 5;
+    w->servers[DB2].received = w->servers[DB3].received = w->servers[DB1].executed;
+    down(DB1, false);
+    run_until(STEP_APPLY);
+    assert_int_equal(running()->to, DB2);
+    world_run(w, 14000);
+    assert_int_equal(running()->to, DB2);
+    world_run(w, 9000);
+    assert_int_equal(world_cluster(w)->master, DB3);
+    assert_false(w->servers[DB3].read_only);
+}
+
+/* Nobody else has it: to wait is all there is. */
+static void test_idle_candidate_is_needed(void **state)
+{
+    (void)state;
+    strand_at_db2();
+    w->servers[DB2].applier = w->servers[DB2].slow_applier = true;
+    w->servers[DB2].sql_errno = 0;
+    run_until(STEP_APPLY);
+    world_run(w, 40000);
+    assert_int_equal(running()->step, STEP_APPLY);
+    w->servers[DB2].slow_applier = false;
+    run_until(STEP_REPOINT);
+    assert_int_equal(running()->to, DB2);
+}
+
 /* --- old readings --- */
 
 static void all_read_only(uint8_t server, bool is_read_only, uint64_t started)
@@ -688,6 +720,7 @@ int main(void)
         T(test_only_the_enrolled_one_acknowledges), T(test_closed_again_before_opening), T(test_holder_is_dispensable),
         T(test_holder_is_needed_beside_other_ackers), T(test_holder_is_needed_by_one_that_is_no_acker),
         T(test_holder_is_needed_when_not_lossless), T(test_closed_master_as_holder_is_needed),
+        T(test_idle_candidate_is_left), T(test_idle_candidate_is_needed),
         T(test_stuck_acker_is_no_holder), T(test_closed_master_gives_what_is_stuck),
         T(test_one_that_has_forgotten_gives_what_is_stuck), T(test_who_wrote_before_the_proof_is_no_holder),
         T(test_old_reading_of_a_new_master), T(test_open_is_seen), T(test_open_is_not_seen_before_the_step),
