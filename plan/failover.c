@@ -173,7 +173,6 @@ static bool fail_idle(struct work *w)
     if (!position_contains(w->cluster->flavour, found->executed, seen->facts.executed)) return false;
     for (uint8_t i = 0; i < w->cluster->servers_n; i++) {
         if (!can_replace_candidate(w, i)) continue;
-        MARK(candidate_idle);
         struct text reason = work_fail(w);
         text_addf(&reason, "%s has applied nothing for %d s, and %s has received as much, so that one is tried: check "
                            "what holds the applier", work_name(w, w->plan->to), IDLE_MS / 1000, work_name(w, i));

@@ -253,7 +253,6 @@ static uint8_t find_other_holder(const struct work *w, struct revoke *r, uint8_t
     }
     for (uint8_t i = 0; i < w->cluster->servers_n; i++) {
         if (i == to || !fsm_set_has(r->told, i) || !can_hold(w, r, i)) continue;
-        MARK(revoke_holder_forgotten);
         r->found[i].set = true;
         return i;
     }
