@@ -218,9 +218,6 @@ static enum verb_next point_at_source(struct script *s, const char *flag)
 
     script_block(s);
     if (s->facts->channels_n == 1) script_on_channel(s, &f->stop_replica, name);
-    /* A candidate that was given up: its applier's commits would wait for an acker of its own. Nobody is told OK by
-     * that: a client's commit that waits is a transaction of its own. */
-    if (s->facts->source_enabled) script_set_global(s, f->variables.source_enabled, "0");
     script_set_global(s, f->variables.replica_enabled, flag);
     script_guard(s);
     flavour_add(&s->sql, &f->change, name);

@@ -209,18 +209,6 @@ static void test_revoke_of_a_server_whose_applier_has_stopped(void **state)
     assert_false(run.outcome.stuck);
 }
 
-/* A candidate that was given up waits, as a replica, for an acker of its own with each transaction that it applies. */
-static void test_follow_switches_the_source_off(void **state)
-{
-    (void)state;
-    struct verb v = a_verb(VERB_FOLLOW);
-
-    as_revoked();
-    model.s.source_enabled = "1";
-    done(&v);
-    assert_string_equal(model.s.source_enabled, "0");
-}
-
 /* --- APPLY, CATCH_UP, FOLLOW --- */
 
 /* hazards A8: with both threads stopped, a start drops the relay log. */
@@ -670,7 +658,6 @@ int main(void)
         T(test_revoke_switches_the_flag_off_in_the_same_request),
         T(test_revoke_of_a_server_that_has_forgotten),
         T(test_revoke_of_a_server_whose_applier_has_stopped),
-        T(test_follow_switches_the_source_off),
         T(test_applier_is_not_started_without_a_receiver),
         T(test_stopped_applier_is_started_before_the_receiver_stops),
         T(test_server_with_own_transactions_does_not_attach),
