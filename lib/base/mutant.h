@@ -30,7 +30,7 @@
     X(one_view, "S6", "one manager that has lost the master is enough")                                                \
     X(ignore_followers, "S6", "what followers hear of the master does not count")                                      \
     X(stale_begin, "S6", "a failover acts on the evidence of its proposal, however old that is when it is committed")  \
-    X(demote_unseen, "S5", "a replaced master is not quarantined, whatever it alone has")                              \
+    X(demote_unseen, "S5 L2", "a replaced master is not quarantined, whatever it alone has")                           \
     X(never_again, "L1", "after a failover that failed none begins any more")                                          \
     X(left_behind, "L2", "REPOINT ends without a word on those that do not follow")                                    \
     X(unknown_is_done, "L1 L2 S2", "a verb without an answer counts as done")                                          \
