@@ -55,7 +55,8 @@ void check_meddle_end(struct check_site *cs)
     if (master >= cs->site->servers_n || !check_is_meddled(cs, master) || cs->plan != 0 || !world_leader(w)) return;
     const struct mysqld *m = cs->site->servers[master];
     bool is_seen = sim_now_us(sim_of(cs)) - cs->meddled[master].since_us > TOLD_US && mysqld_is_open(m);
-    if (!is_seen || sim_host(sim_of(cs), mysqld_node(m)) != SIM_HOST_UP) return;
+    /* One outside the core may be seen by nobody, or by too few to be believed. */
+    if (!is_seen || !world_in_core(w, mysqld_node(m)) || sim_host(sim_of(cs), mysqld_node(m)) != SIM_HOST_UP) return;
     world_break(w, WORLD_SAFETY, "S2: commits of %s %s, and its reign is still called lossless",
                 sim_node_name(sim_of(cs), mysqld_node(m)),
                 cs->meddled[master].is_source ? "wait for nobody" : "are acknowledged by a stranger");
