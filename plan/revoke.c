@@ -58,12 +58,20 @@ static bool can_be_closed(const struct work *w)
     return sight_reached(w->cluster, w->in->view, old_master(w)) && is_ours(w, old_master(w));
 }
 
-/* A candidate of an earlier plan that is open: it is closed before it begins a reign anew, or is replaced. */
+/* A candidate of an earlier plan that is open: it is closed before it begins a reign anew, or is replaced. CLOSE ends
+ * the sessions of probes, too: not to be read for a moment is no reason to leave it open. And who was revoked while
+ * nobody could read it is closed when it is seen to be open after that. */
 static bool is_to_close(const struct work *w, uint8_t server)
 {
-    if (!choose_was_promoted(w, server) || work_outcome(w, server, VERB_REVOKE) != NULL) return false;
-    if (!sight_reached(w->cluster, w->in->view, server) || !is_ours(w, server)) return false;
-    if (sight_self(w->in->view, server)->facts.read_only || work_is_done(w, server, VERB_CLOSE)) return false;
+    const struct view_observation *seen = sight_self(w->in->view, server);
+    const struct verb_outcome *revoked = work_outcome(w, server, VERB_REVOKE);
+    if (!choose_was_promoted(w, server) || work_is_done(w, server, VERB_CLOSE)) return false;
+    if (!sight_reached(w->cluster, w->in->view, server) || !is_ours(w, server)) {
+        return work_outcome(w, server, VERB_CLOSE) != NULL;
+    }
+    bool is_older = revoked != NULL &&
+                    (revoked->state == VERB_STATE_RUNNING || seen->age_ms >= revoked->age_ms);
+    if (seen->facts.read_only || is_older) return false;
     MARK(revoke_closes_promoted);
     return true;
 }

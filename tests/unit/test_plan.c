@@ -115,6 +115,9 @@ static bool do_server(struct world_server *s, char **word)
     else if (text_equal(verb, "no-channel")) s->source = -1, s->receiving = false;
     else if (text_equal(verb, "unsupported")) s->supported = false;
     else if (text_equal(verb, "login-refused")) s->login_refused = true;
+    else if (text_equal(verb, "login-accepted")) s->login_refused = false;
+    else if (text_equal(verb, "never-closes")) s->never_closes = true;
+    else if (text_equal(verb, "closes")) s->never_closes = false;
     else if (text_equal(verb, "no-semisync")) s->source_enabled = s->replica_flag = false;
     else if (text_equal(verb, "token")) s->token = n;
     else return false;
