@@ -229,8 +229,19 @@ static void on_change(void *arg, struct mysqld *m, uint64_t token, uint64_t term
 
 /* --- following ---------------------------------------------------------------------------------------------------- */
 
-static void follow_reigns(struct check_site *cs, const struct fsm_cluster *c)
+/* The master of the newest reign that was asked to open: its clients' rows are there, whatever became of its plan. */
+static void follow_written(struct check_site *cs, const struct fsm_reign *reigns, uint8_t n, uint64_t *newest)
 {
+    for (uint8_t i = 0; i < n; i++) {
+        if (!reigns[i].opened || reigns[i].epoch < *newest) continue;
+        *newest = reigns[i].epoch;
+        cs->written = reigns[i].master;
+    }
+}
+
+static void follow_reigns(struct check_site *cs, const struct fsm_state *state, const struct fsm_cluster *c)
+{
+    const struct fsm_plan *plan = fsm_plan_find(state, c->plan);
     const struct fsm_reign *current = fsm_reign_current(c);
     memset(cs->has_reign, 0, sizeof cs->has_reign);
     for (uint8_t i = 0; i < c->reigns_n; i++) {
@@ -240,11 +251,8 @@ static void follow_reigns(struct check_site *cs, const struct fsm_cluster *c)
     }
     cs->written = cs->master;
     uint64_t newest = 0;
-    for (uint8_t i = 0; i < c->reigns_n; i++) {
-        if (!c->reigns[i].opened || c->reigns[i].epoch < newest) continue;
-        newest = c->reigns[i].epoch;
-        cs->written = c->reigns[i].master;
-    }
+    if (plan) follow_written(cs, plan->past, plan->past_n, &newest); /* It has ended them, and opened nobody yet. */
+    follow_written(cs, c->reigns, c->reigns_n, &newest);
     cs->is_lossless = current && current->lossless;
     cs->ackers = current ? current->ackers : 0;
     cs->k = current ? current->k : 0;
@@ -263,7 +271,7 @@ void check_site_follow(struct check_site *cs, const struct fsm_state *state)
     }
     cs->epoch = c->epoch;
     cs->master = c->master;
-    follow_reigns(cs, c);
+    follow_reigns(cs, state, c);
     if (c->master < CLUSTER_SERVERS_MAX) cs->was_master[c->master] = true;
     check_live_follow(cs, state, c);
     if (c->plan != 0 && c->plan != cs->plan) follow_begin(cs, fsm_plan_find(state, c->plan));
