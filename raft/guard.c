@@ -196,9 +196,12 @@ static int seal_code(int rc)
     return rc == -ENOSPC ? RAFT_NOSPACE : RAFT_IOERR;
 }
 
+/* libraft sets the term before each vote, also the one that is there, and raft_uv writes "no vote" with it: a crash
+ * before the vote follows would lose one that was given before in that term. */
 static int io_set_term(struct raft_io *io, raft_term term)
 {
     struct guard *g = guard_of(io);
+    if (term == g->seal.state.term && !guard_failed(g)) return 0;
     int rv = guard_failed(g) ? RAFT_IOERR : g->inner.set_term(io, term);
     if (rv == 0) rv = seal_code(seal_vote(&g->seal, term, 0));
     if (rv != 0) fail(g, "write the term", rv);

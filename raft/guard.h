@@ -5,7 +5,9 @@
  * a timer with the wrong argument (uv_append.c: memory corruption after disk_retry). So each method of raft_io goes
  * through here: the first failure stops the node: nothing goes in or out any more, and the process ends with the text.
  *
- * It keeps the seal (seal.h): a vote is in it before it is sent, the log's end before it is acknowledged.
+ * It keeps the seal (seal.h): a vote is in it before it is sent, the log's end before it is acknowledged. And it writes
+ * a term once: libraft sets it before each vote anew, and raft_uv writes "no vote" with it, so that a crash just then
+ * would lose the vote that was given in that term before (the seal would tell, and the node could not start any more).
  *
  * It also drops an InstallSnapshot that comes while a snapshot is being taken (legacy.c takeSnapshotCb would follow a
  * null pointer) or installed (libraft would leak it); the leader sends it again.
