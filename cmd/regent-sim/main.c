@@ -26,7 +26,7 @@ static const char usage[] =
     "  --clusters N   at most N clusters (default 4); 0: managers alone\n"
     "  --no-plots     no faults at moments chosen against a rule (--plots: with them, as ever)\n"
     "  --quiet        no traces of failing seeds\n"
-    "  --live         L1, L2 and L3 in the minute after the healing, too (sim/README.md; --no-live: as ever)\n"
+    "  --no-live      safety only: not L1, L2 and L3 after the healing (--live: with them, as ever)\n"
     "  --marks        how many seeds reached each mark (a build with MUTANTS=1)\n"
     "  --first        end at the first seed that fails\n"
     "\n"
@@ -110,7 +110,7 @@ static int take_option(struct run_options *o, char **argv, int *at)
 int main(int argc, char **argv)
 {
     struct run_options o = {.from = 1, .seeds = 1};
-    o.world = (struct world_options){.sites_max = CLUSTERS_MAX, .has_plots = true};
+    o.world = (struct world_options){.sites_max = CLUSTERS_MAX, .has_plots = true, .checks_live = true};
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     o.jobs = cores > 0 && cores <= RUN_JOBS_MAX ? (unsigned)cores : 1;
     for (int i = 1; i < argc; i++) {

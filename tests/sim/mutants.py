@@ -36,14 +36,14 @@ def find(o, name, start):
     left = o.first + o.seeds - start
     if left <= 0:
         return None
-    done = subprocess.run([o.binary, "--live", "--mutant", name, "--from", str(start), "--seeds", str(left), "--jobs",
-                           str(o.jobs), "--first", "--quiet"], stdout=subprocess.PIPE, text=True, check=False)
+    done = subprocess.run([o.binary, "--quiet", "--first", "--mutant", name, "--from", str(start), "--seeds",
+                           str(left), "--jobs", str(o.jobs)], stdout=subprocess.PIPE, text=True, check=False)
     found = re.findall(r"^FAILED seed (\d+): (.*)$", done.stdout, re.M)
     return (int(found[0][0]), found[0][1]) if found else None
 
 
 def is_clean(o, seed):
-    done = subprocess.run([o.binary, "--live", "--seed", str(seed), "--quiet"], stdout=subprocess.DEVNULL, check=False)
+    done = subprocess.run([o.binary, "--seed", str(seed), "--quiet"], stdout=subprocess.DEVNULL, check=False)
     return done.returncode == 0
 
 
@@ -63,7 +63,7 @@ def look(o, name, properties):
 
 def keep(name, seed, words, properties):
     with open(os.path.join(FOLDER, name), "w", encoding="utf-8") as f:
-        f.write(f"--live --seed {seed}\n{properties}; found as {words}\n")
+        f.write(f"--seed {seed}\n{properties}; found as {words}\n")
 
 
 def main():

@@ -183,8 +183,7 @@ def test_mutants(o):
             if code in (1, 3):
                 continue
         # Any change of the product or of the faults may give a seed another world: then it is to be found anew.
-        code, again = run([binary, "--live", "--quiet", "--first", "--seeds", str(AGAIN), "--mutant", name],
-                          LONG_SECONDS)
+        code, again = run([binary, "--quiet", "--first", "--seeds", str(AGAIN), "--mutant", name], LONG_SECONDS)
         if code in (1, 3):
             print(f"note: mutant {name} has no kept seed that finds it: make sim-mutants KEEP=1", flush=True)
         else:
