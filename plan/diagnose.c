@@ -219,12 +219,13 @@ static bool is_silent(const struct fsm_cluster *cluster, const struct view *view
     return all_lost(w);
 }
 
-/* Managers that lost it. */
-static unsigned failing(const struct fsm_cluster *cluster, const struct view *view, uint8_t server)
+/* Managers that lost it. To find that out anew may take longer than a probe counts as fresh, so that does not count. */
+static unsigned failing(const struct view *view, uint8_t server)
 {
     unsigned n = 0;
     for (uint8_t m = 0; m < view->managers_n; m++) {
-        n += sight_heard(view, m) && sight_fails(cluster, &view->managers[m].servers[server]);
+        const struct view_observation *o = &view->managers[m].servers[server];
+        n += sight_heard(view, m) && o->outcome != VIEW_NONE && !view_outcome_is_alive(o->outcome);
     }
     return n;
 }
@@ -244,7 +245,7 @@ static unsigned lost_ackers(const struct fsm_cluster *cluster, const struct view
     unsigned n = 0;
     for (uint8_t i = 0; i < cluster->servers_n; i++) {
         if (!fsm_set_has(ackers, i)) continue;
-        n += failing(cluster, view, i) >= sight_majority(view) || is_disconnected(cluster, view, i);
+        n += failing(view, i) >= sight_majority(view) || is_disconnected(cluster, view, i);
     }
     return n;
 }
@@ -254,7 +255,8 @@ static bool is_blocked(const struct fsm_cluster *cluster, const struct view *vie
     const struct fsm_reign *reign = fsm_reign_current(cluster);
     if (t->alive < t->majority || t->facts == NULL) return false;
     if (!t->facts->source_enabled || t->facts->wait_sessions == 0) return false;
-    if (reign == NULL) return t->facts->source_clients < 1;
+    /* Also where nobody is to acknowledge: semi-sync was switched on there by somebody else. */
+    if (reign == NULL || reign->k == 0) return t->facts->source_clients < 1;
     unsigned lost = lost_ackers(cluster, view, reign->ackers);
     return t->facts->source_clients < reign->k || fsm_set_count(reign->ackers) < reign->k + lost;
 }

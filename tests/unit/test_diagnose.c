@@ -213,6 +213,35 @@ static void test_blocked_by_a_lost_acker(void **state)
     assert_row(OK);
 }
 
+/* A host without power answers nothing for longer than a probe is fresh. */
+static void test_blocked_by_an_acker_that_is_long_in_telling(void **state)
+{
+    (void)state;
+    for (uint8_t m = 0; m < WORLD_MANAGERS; m++) {
+        seen(m, DB1)->facts.wait_sessions = 3;
+        seen(m, DB1)->facts.source_clients = 1;
+        seen(m, DB2)->outcome = VIEW_TIMED_OUT;
+        seen(m, DB2)->failing_ms = 20000;
+        seen(m, DB2)->age_ms = 3000;
+    }
+    assert_row(BLOCKED);
+}
+
+/* Somebody has switched semi-sync on where no acker is. */
+static void test_blocked_without_ackers(void **state)
+{
+    (void)state;
+    world_cluster(w)->reigns[0].k = 0;
+    world_cluster(w)->reigns[0].ackers = 0;
+    for (uint8_t m = 0; m < WORLD_MANAGERS; m++) {
+        seen(m, DB1)->facts.wait_sessions = 3;
+        seen(m, DB1)->facts.source_clients = 0;
+    }
+    assert_row(BLOCKED);
+    for (uint8_t m = 0; m < WORLD_MANAGERS; m++) seen(m, DB1)->facts.source_clients = 1;
+    assert_row(OK);
+}
+
 static void test_alarm(void **state)
 {
     (void)state;
@@ -561,7 +590,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(test_ok), T(test_not_enrolled), T(test_gone), T(test_silent), T(test_restarted), T(test_closed),
-        T(test_blocked), T(test_blocked_by_a_lost_acker),
+        T(test_blocked), T(test_blocked_by_a_lost_acker), T(test_blocked_by_an_acker_that_is_long_in_telling),
+        T(test_blocked_without_ackers),
         T(test_rare_heartbeats_are_no_silence), T(test_manager_not_heard_from_is_no_witness),
         T(test_another_server_is_an_alarm),
         T(test_alarm), T(test_minority), T(test_receivers_alive), T(test_waiting), T(test_blind), T(test_paused),
