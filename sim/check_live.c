@@ -178,9 +178,19 @@ static bool waits_for_applier(const struct check_site *cs, const struct fsm_clus
     return true;
 }
 
+/* Somebody made another server acknowledge, too: OPEN refuses, and names what to do (A6). */
+static bool waits_for_stranger(const struct check_site *cs, const struct fsm_plan *plan)
+{
+    if (plan->step != STEP_ESTABLISH && plan->step != STEP_OPEN) return false;
+    sim_node to = mysqld_node(cs->site->servers[plan->to]);
+    for (uint8_t i = 0; i < cs->site->servers_n; i++)
+        if (i != plan->acker && mysqld_acknowledges(cs->site->servers[i], to)) return true;
+    return false;
+}
+
 static bool is_excused(const struct check_site *cs, const struct fsm_cluster *c, const struct fsm_plan *plan)
 {
-    return waits_for_acker(cs, c, plan) || waits_for_applier(cs, c, plan);
+    return waits_for_acker(cs, c, plan) || waits_for_applier(cs, c, plan) || waits_for_stranger(cs, plan);
 }
 
 static void check_plan(struct check_site *cs, const struct fsm_state *state, const struct fsm_cluster *c)
@@ -371,7 +381,8 @@ static const char *find_astray(const struct check_site *cs, const struct fsm_clu
     const struct mysqld *m = cs->site->servers[server];
     bool is_receiving = false;
     if (server == c->master) return NULL; /* L1 */
-    if (mysqld_is_open(m)) return "is writable, and not the master";
+    /* One whose connections its waiting clients have taken lets nobody in to close it (docs/limits.md). */
+    if (mysqld_is_open(m)) return mysqld_is_full(m) ? NULL : "is writable, and not the master";
     if (c->servers[server].state != SERVER_MEMBER) return NULL;
     bool is_set = mysqld_source(m, &is_receiving) == mysqld_node(cs->site->servers[c->master]);
     return is_set && is_receiving ? NULL : find_promise(cs, server);

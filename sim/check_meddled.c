@@ -18,7 +18,9 @@ bool check_meddle(struct check *check, struct site *site, const struct mysqld *s
     struct check_site *cs = &check->sites[site->index];
     unsigned i = 0;
     if (cs->master >= site->servers_n || !cs->is_lossless || cs->plan != 0) return false;
+    if (check_is_meddled(cs, cs->master)) return false; /* One at a time is noted. */
     while (i < site->servers_n && site->servers[i] != stranger) i++;
+    if (stranger && (i == site->servers_n || fsm_set_has(cs->ackers, (uint8_t)i))) return false; /* It is none. */
     const struct mysqld *master = site->servers[cs->master];
     cs->meddled[cs->master] = (struct meddling){true, stranger == NULL, (uint8_t)i,
                                                 sim_incarnation(sim_of(cs), mysqld_node(master)),

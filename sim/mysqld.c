@@ -418,6 +418,11 @@ bool mysqld_holds(const struct mysqld *m, const struct mysqld_trx *trx)
     return false;
 }
 
+bool mysqld_is_full(const struct mysqld *m)
+{
+    return m->sessions_n >= m->now.max_connections;
+}
+
 unsigned mysqld_waiting_n(const struct mysqld *m)
 {
     return commit_waiting_n(m);

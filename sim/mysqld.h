@@ -112,6 +112,8 @@ bool mysqld_is_open(const struct mysqld *m);
 /* It is open, and a write begun now would be acknowledged to its client as things stand: semi-sync off, or a receiver
  * that lives acknowledges to it (a network that is cut between them does not count: it may heal). */
 bool mysqld_can_acknowledge(const struct mysqld *m);
+/* Its connections are all taken: error 1040. */
+bool mysqld_is_full(const struct mysqld *m);
 /* Commits that wait for an acker now. */
 unsigned mysqld_waiting_n(const struct mysqld *m);
 /* Its commits wait for an ack, or would without a fallback of its own: semi-sync is on. */
