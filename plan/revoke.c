@@ -29,6 +29,7 @@ struct revoke {
     fsm_set asked;   /* Servers that were asked something. */
     fsm_set done;    /* Followers that are revoked and have said what they received. */
     fsm_set errant;  /* Those of them, no ackers, that have received what is not their master's. */
+    fsm_set given_up; /* Those of them that are quarantined, and ackers only of reigns whose loss was accepted. */
     fsm_set stuck;   /* Those of them whose applier has stopped, so that what they received is executed nowhere. */
     fsm_set quiet;   /* The old master, when it was seen to receive nothing after it was closed. */
     fsm_set told;    /* Others, that have forgotten what they received, and have said what they executed. */
@@ -154,6 +155,17 @@ static bool is_quiet(const struct work *w, uint8_t server, const struct verb_out
     return o->facts.channels_n <= VIEW_CHANNELS_MAX;
 }
 
+/* What it alone has nobody counts on any more: an operator gave it up, and it waits to be rebuilt (S5). */
+static bool is_given_up(const struct work *w, uint8_t server)
+{
+    if (w->cluster->servers[server].state == SERVER_MEMBER) return false;
+    for (uint8_t i = 0; i < w->cluster->reigns_n; i++) {
+        const struct fsm_reign *reign = &w->cluster->reigns[i];
+        if (!reign->unfenced && fsm_set_has(reign->ackers, server)) return false;
+    }
+    return true;
+}
+
 static void find_all(const struct work *w, struct revoke *r)
 {
     r->last_ms = INT64_MAX;
@@ -168,6 +180,7 @@ static void find_all(const struct work *w, struct revoke *r)
         r->done |= FSM_BIT(i);
         r->started_s[i] = o->started_s;
         if (o->stuck) r->stuck |= FSM_BIT(i);
+        if (is_given_up(w, i)) r->given_up |= FSM_BIT(i);
         bool is_acker = fsm_set_has(r->ackers, i);
         if (!is_acker && choose_is_errant(w, r->found[i].received)) r->errant |= FSM_BIT(i);
         if (is_acker && o->age_ms < r->last_ms) r->last_ms = o->age_ms;
@@ -297,7 +310,8 @@ static bool choose_among(const struct work *w, struct revoke *r, fsm_set sources
 static bool choose_target(const struct work *w, struct revoke *r, enum fsm_fence fence, uint8_t to, uint8_t *holder)
 {
     /* A closed master is asked for the end only where no acker proves it; else its tail was never acknowledged. */
-    fsm_set sources = (r->done & ~r->errant) | (fence == FENCE_F2_CLOSED ? FSM_BIT(old_master(w)) : 0);
+    fsm_set followers = r->done & ~r->errant & ~r->given_up;
+    fsm_set sources = followers | (fence == FENCE_F2_CLOSED ? FSM_BIT(old_master(w)) : 0);
     r->set_aside = r->errant;
     if (MUTANT(target_own)) sources = FSM_BIT(to);
     if (choose_among(w, r, sources, to, holder)) return true;

@@ -240,6 +240,28 @@ static void test_an_acker_of_a_reign_that_was_given_up_goes_on(void **state)
     assert_true(c->epoch > 2);
 }
 
+/* db3 was quarantined, and its reign's loss accepted: what it alone has was given up, so it hinders nobody. */
+static void test_what_was_given_up_does_not_count(void **state)
+{
+    (void)state;
+    begin(3, DURABILITY_PREFER_LOSSLESS);
+    struct fsm_cluster *c = world_cluster(w);
+    c->epoch = c->epoch_used = c->reigns[0].epoch = 2;
+    c->reigns[c->reigns_n++] = (struct fsm_reign){
+        .epoch = 1, .master = DB2, .k = 1, .ackers = FSM_BIT(DB3), .opened = true, .unfenced = true};
+    c->servers[DB3].state = SERVER_QUARANTINED;
+    (void)TEXT_COPY(c->servers[DB3].reason, "replaced: rebuild it");
+    w->servers[DB3].receiving = false;
+    struct world_server *s = &w->servers[DB3];
+    s->received = s->executed = s->applied = w->servers[DB1].executed + 7;
+    restart_and_forget(DB2);
+    world_restart(&w->servers[DB1]);
+    world_run(w, 3000);
+    assert_master(DB1);
+    assert_true(c->epoch > 2);
+    assert_int_equal(c->servers[DB3].state, SERVER_QUARANTINED);
+}
+
 int main(void)
 {
 #define T(test) cmocka_unit_test_teardown(test, teardown)
@@ -249,7 +271,7 @@ int main(void)
         T(test_not_before_it_is_closed), T(test_not_without_an_acker),
         T(test_clock_of_another_leader), T(test_only_acker_restarts_after_it_followed),
         T(test_candidate_restarts_at_establish), T(test_candidate_restarts_at_open),
-        T(test_an_acker_of_a_reign_that_was_given_up_goes_on),
+        T(test_an_acker_of_a_reign_that_was_given_up_goes_on), T(test_what_was_given_up_does_not_count),
     };
     return cmocka_run_group_tests_name("plan_reopen", tests, NULL, NULL);
 }
