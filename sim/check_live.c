@@ -13,6 +13,7 @@ enum {
     MASTER_US = 45 * SIM_S, /* L1: one plan that gives up (30 s at OPEN), the back-off (5 s), one that succeeds. */
     PLACE_US = 30 * SIM_S,  /* L2 */
     STEP_US = 45 * SIM_S,   /* L3: no step takes longer. */
+    TRY_US = 12 * SIM_S,    /* L3: for one leader (10 s before it gives a step up). */
     LEAD_US = 2900 * SIM_MS, /* L3: no leader gives a candidate up sooner (3 s). */
 };
 
@@ -193,12 +194,19 @@ static bool is_excused(const struct check_site *cs, const struct fsm_cluster *c,
     return waits_for_acker(cs, c, plan) || waits_for_applier(cs, c, plan) || waits_for_stranger(cs, plan);
 }
 
+/* For each leader it counts anew how long a step has been tried. */
+static bool is_young_leader(const struct check_site *cs)
+{
+    return sim_now_us(sim_of(cs)) - cs->check->lead_since_us < TRY_US;
+}
+
 static void check_plan(struct check_site *cs, const struct fsm_state *state, const struct fsm_cluster *c)
 {
     const struct fsm_plan *plan = fsm_plan_find(state, c->plan);
     int64_t healed_us = cs->check->healed_us, since_us = cs->step_since_us;
     if (since_us < healed_us) since_us = healed_us;
     if (!plan || sim_now_us(sim_of(cs)) - since_us < STEP_US || is_excused(cs, c, plan)) return;
+    if (is_young_leader(cs)) return;
     struct word word;
     (void)ask(cs, &word);
     world_break(cs->site->world, WORLD_LIVENESS, "L3: plan %llu of %s stands still at step %s: %s",
@@ -341,7 +349,7 @@ static void check_master_opens(struct check_site *cs, const struct fsm_state *st
     const struct fsm_plan *plan = fsm_plan_find(state, c->plan);
     bool waits = plan && is_excused(cs, c, plan);
     bool is_amiss = c->epoch != 0 && !has_open_master(cs, c) && !waits && (plan || could_have_master(cs, c));
-    if (!lasts(cs, &cs->no_master_since_us, is_amiss, MASTER_US)) return;
+    if (!lasts(cs, &cs->no_master_since_us, is_amiss, MASTER_US) || (plan && is_young_leader(cs))) return;
     struct word word;
     if (ask(cs, &word))
         world_break(cs->site->world, WORLD_LIVENESS, "L1: %s has no open master, and could have one: %s (%s: %s)",
@@ -410,7 +418,9 @@ static void check_server_told(struct check_site *cs, const struct word *word, ui
     bool is_ok = text_equal(report_server_health(&word->report, server, &text), "ok");
     bool is_led = has_open_master(cs, c);
     bool follows = is_led && mysqld_follows(m, mysqld_node(cs->site->servers[c->master]));
-    bool is_in_place = runs(cs, server) && (server == c->master ? mysqld_is_open(m) : follows || !is_led);
+    /* Whoever follows a master outside may lose it, and find it again, between two probes. */
+    bool is_fleeting = !is_led || !is_up(cs, c->master);
+    bool is_in_place = runs(cs, server) && (server == c->master ? mysqld_is_open(m) : follows || is_fleeting);
     if (!is_ok && buffer[0] == '\0')
         world_break(cs->site->world, WORLD_LIVENESS, "L2: nothing says what is wrong with %s", name_of(cs, server));
     if (is_ok && !is_in_place)
