@@ -377,7 +377,9 @@ static const char *find_promise(const struct check_site *cs, uint8_t server)
     struct word word;
     if (!ask(cs, &word) || !report_facts(word.report.view, server)) return NULL;
     (void)report_server_health(&word.report, server, &text);
-    if (strstr(buffer, "Regent makes it follow")) return "stands still, and is said to be made to follow";
+    bool is_promised = strstr(buffer, "Regent makes it follow") != NULL;
+    /* A master outside may never be read for long enough. */
+    if (is_promised) return is_up(cs, word.cluster->master) ? "stands still, and is said to be made to follow" : NULL;
     for (size_t i = 0; i < ARRAY_LEN(reasons); i++)
         if (strstr(buffer, reasons[i])) return NULL;
     return "does not replicate from the master, is not quarantined, and nothing says what to do";
@@ -436,7 +438,7 @@ static void check_cluster_told(struct check_site *cs, const struct word *word)
     /* It answers, and all its connections are taken, or one outside answers too few managers: nobody knows whether it
      * takes writes. And where nobody writes no commit waits, which is how the loss of an acker shows. */
     bool is_idle = is_open && mysqld_waiting_n(cs->site->servers[c->master]) == 0;
-    bool is_unread = c->master < c->servers_n && !is_up(cs, c->master) && !is_read(cs, c->master);
+    bool is_unread = c->master < c->servers_n && !is_up(cs, c->master); /* Or now and then, behind links that lose. */
     bool is_unknown = is_idle || word->report.diagnosis->row == DIAGNOSIS_ALARM || is_unread;
     bool is_told = word->text[0] != '\0' && word->state != REPORT_OK &&
                    (word->state != REPORT_DEGRADED || is_unknown);
