@@ -637,7 +637,7 @@ static void repoint_step(struct work *w)
     }
     if (!is_all) MARK(repoint_leaves_behind);
     struct fsm_cmd_plan_step *step = work_advance(w, STEP_DONE);
-    step->set_aside = MUTANT(left_behind) ? 0 : missing;
+    step->set_aside = missing;
     step->revoked = off;
     struct text reason = TEXT_ON(step->reason);
     add_left_behind(w, missing, hopeless, &reason);

@@ -32,7 +32,6 @@
     X(stale_begin, "S6", "a failover acts on the evidence of its proposal, however old that is when it is committed")  \
     X(demote_unseen, "S5 L2", "a replaced master is not quarantined, whatever it alone has")                           \
     X(never_again, "L1", "after a failover that failed none begins any more")                                          \
-    X(left_behind, "L2", "REPOINT ends without a word on those that do not follow")                                    \
     X(unknown_is_done, "L1 L2 S2", "a verb without an answer counts as done")                                          \
     X(never_follows, "L2", "a server that was restarted, or left by a plan, is never made to follow again")            \
     X(begin_anew, "L3", "a new leader gives up the failover that it finds, instead of carrying it on")                 \
