@@ -74,7 +74,6 @@ void hand_over_run(struct hand_over *hand_over)
         uint8_t to = view ? plan_hand_over(state, c, view) : HAND_OVER_NONE;
         bool is_wished = to != HAND_OVER_NONE;
         if (!is_due(h, c, state->clusters[c].plan != 0, is_wished) || hurts_another(h, c, to)) continue;
-        view = observe_view(h->observe, c);
         hand_over_to(h, &state->clusters[c], &view->managers[to]);
     }
 }

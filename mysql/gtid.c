@@ -90,6 +90,15 @@ bool gtid_pos_contains(const struct gtid_pos *a, const struct gtid_pos *b)
     return true;
 }
 
+bool gtid_pos_has_own(const struct gtid_pos *pos, const struct gtid_pos *within, uint32_t id)
+{
+    for (unsigned i = 0; i < pos->n; i++) {
+        struct gtid_pos last = {.n = 1, .d = {pos->d[i]}};
+        if (pos->d[i].server == id && !gtid_pos_contains(within, &last)) return true;
+    }
+    return false;
+}
+
 bool gtid_pos_equal(const struct gtid_pos *a, const struct gtid_pos *b)
 {
     if (a->n != b->n) return false;

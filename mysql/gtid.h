@@ -39,6 +39,8 @@ bool gtid_pos_print(const struct gtid_pos *pos, char *to, size_t size) MUST_CHEC
 /* True when 'a' contains all of 'b'. */
 bool gtid_pos_contains(const struct gtid_pos *a, const struct gtid_pos *b);
 bool gtid_pos_equal(const struct gtid_pos *a, const struct gtid_pos *b);
+/* True when 'pos' ends, in some domain, with a transaction that server 'id' wrote and 'within' does not contain. */
+bool gtid_pos_has_own(const struct gtid_pos *pos, const struct gtid_pos *within, uint32_t id);
 /* a := a union b. Returns -E2BIG (a unchanged) beyond the bounds. */
 int gtid_pos_union(struct gtid_pos *a, const struct gtid_pos *b) MUST_CHECK;
 

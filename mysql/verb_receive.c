@@ -186,13 +186,7 @@ static bool has_written(const struct script *s)
     if (applied == NULL || gtid_pos_parse(&pos, applied) != 0 || gtid_pos_parse(&binlog, s->facts->binlog) != 0) {
         return true;
     }
-    for (uint16_t i = 0; i < binlog.n; i++) {
-        struct gtid_pos one = {.n = 1};
-
-        one.d[0] = binlog.d[i];
-        if (one.d[0].server == s->facts->server_id && !gtid_pos_contains(&pos, &one)) return true;
-    }
-    return false;
+    return gtid_pos_has_own(&binlog, &pos, s->facts->server_id);
 }
 
 /* A server that a failed plan promoted is a semi-sync source still: its applier would wait for acks, as any commit

@@ -23,8 +23,8 @@ enum script_guard {
     GUARD_NO_ACKER = 30008,  /* OPEN: too few or too many ackers attached at that very moment. */
     GUARD_GRANTS = 30009,    /* The control account lacks a privilege; the message names it. */
     GUARD_BOOTS_ACKER = 30010, /* ENROL: the replica flag comes from the option file (A3). */
-    GUARD_OPEN = 30012,      /* CATCH_UP, FOLLOW: it is open, so commits of clients may wait there. */
     GUARD_BOOTS_OPEN = 30011,  /* ENROL: read_only is off by the option file or by default (A3). */
+    GUARD_OPEN = 30012,      /* CATCH_UP, FOLLOW: it is open, so commits of clients may wait there. */
 };
 
 /* One decision. */

@@ -171,12 +171,6 @@ static bool is_still_proven(const struct work *w, uint8_t server)
 
 /* --- when --- */
 
-static int64_t since_ms(const struct work *w, const struct fsm_plan *p)
-{
-    int64_t ms = (w->in->wall.us - p->ended.us) / 1000;
-    return ms >= 0 ? ms : w->in->led_ms; /* The clock of who wrote it is ahead: as in plan/work.c. */
-}
-
 /* The newest ended FOLLOW of 'server' that is older than 'before'; NULL: none. */
 static const struct fsm_plan *ended_before(const struct work *w, uint8_t server, uint64_t before)
 {
@@ -195,13 +189,13 @@ static bool backs_off(const struct work *w, uint8_t server)
     const struct fsm_plan *last = ended_before(w, server, UINT64_MAX), *p = last;
     int64_t pause_ms = BACKOFF_MS;
     if (last == NULL) return false;
-    if (last->state == PLAN_STATE_FINISHED) return since_ms(w, last) < AGAIN_MS;
+    if (last->state == PLAN_STATE_FINISHED) return work_since_ms(w, last) < AGAIN_MS;
     for (unsigned n = 0; n < BACKOFF_DOUBLINGS; n++) {
         p = ended_before(w, server, p->token);
         if (p == NULL || p->state == PLAN_STATE_FINISHED) break;
         pause_ms *= 2;
     }
-    return since_ms(w, last) < pause_ms;
+    return work_since_ms(w, last) < pause_ms;
 }
 
 /* What was seen before the last plan ended may be what that plan has mended. */

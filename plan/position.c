@@ -61,11 +61,7 @@ bool position_is_own(enum fsm_flavour flavour, const char *a, const char *b, uin
 {
     struct gtid_pos pa, pb;
     if (has_sets(flavour) || gtid_pos_parse(&pa, a) != 0 || gtid_pos_parse(&pb, b) != 0) return false;
-    for (uint16_t i = 0; i < pa.n; i++) {
-        struct gtid_pos last = {.n = 1, .d = {pa.d[i]}};
-        if (pa.d[i].server == id && !gtid_pos_contains(&pb, &last)) return true;
-    }
-    return false;
+    return gtid_pos_has_own(&pa, &pb, id);
 }
 
 static bool add_set(char out[FSM_GTID_SIZE], const char *a, const char *b)

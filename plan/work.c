@@ -138,7 +138,7 @@ static int64_t since_wall_ms(const struct work *w, struct wall then)
     return w->in->led_ms;
 }
 
-static int64_t since_ms(const struct work *w, const struct fsm_plan *ended)
+int64_t work_since_ms(const struct work *w, const struct fsm_plan *ended)
 {
     return ended != NULL ? since_wall_ms(w, ended->ended) : -1;
 }
@@ -156,7 +156,7 @@ int64_t work_event_ms(const struct work *w, const char *kind)
 
 int64_t work_ended_ms(const struct work *w)
 {
-    return since_ms(w, work_newest_ended(w, fsm_plan_kind_none));
+    return work_since_ms(w, work_newest_ended(w, fsm_plan_kind_none));
 }
 
 int64_t work_decided_ms(const struct work *w)
@@ -167,13 +167,13 @@ int64_t work_decided_ms(const struct work *w)
         const struct fsm_plan *p = work_newest_ended(w, kinds[i]);
         if (p != NULL && (newest == NULL || p->token > newest->token)) newest = p;
     }
-    return since_ms(w, newest);
+    return work_since_ms(w, newest);
 }
 
 bool work_backs_off(struct work *w, enum fsm_plan_kind kind)
 {
     const struct fsm_plan *newest = work_newest_ended(w, kind);
-    int64_t ms = since_ms(w, newest);
+    int64_t ms = work_since_ms(w, newest);
     if (ms < 0 || newest->state == PLAN_STATE_FINISHED) return false;
     if (ms >= WORK_BACKOFF_MS && !(MUTANT(never_again) && kind == PLAN_FAILOVER)) return false;
     MARK(work_backs_off);

@@ -47,6 +47,8 @@ struct text work_fail(struct work *w);
 
 /* The newest ended plan of this cluster, of 'kind' (none: of any); NULL when there is none. */
 const struct fsm_plan *work_newest_ended(const struct work *w, enum fsm_plan_kind kind);
+/* How long ago 'ended' (may be NULL: -1) ended, by the wall clock. Milliseconds. */
+int64_t work_since_ms(const struct work *w, const struct fsm_plan *ended);
 /* How long ago the newest plan of this cluster ended, by the wall clock; -1: there is none. Milliseconds. */
 int64_t work_ended_ms(const struct work *w);
 /* The same of those that open or close servers: all but FOLLOW. */
