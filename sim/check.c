@@ -234,6 +234,17 @@ void check_live(struct check *check)
     for (unsigned i = 0; i < check->world->sites_n; i++) check_live_look(&check->sites[i]);
 }
 
+bool check_is_cut_off(const struct world *world, sim_node node)
+{
+    if (world_in_core(world, node)) return false;
+    for (unsigned i = 0; i < world->managers_n; i++) {
+        sim_node m = world->managers[i].node;
+        bool is_cut = sim_link(world->sim, node, m)->cut || sim_link(world->sim, m, node)->cut;
+        if (world_in_core(world, m) && is_cut) return true;
+    }
+    return false;
+}
+
 /* A manager outside the core holds the lead, and those of the core that it is cut off from cannot take it over: who
  * hears it votes for nobody else. It may commit nothing, when who hears it cannot write (docs/limits.md). */
 static bool is_held_outside(const struct world *w)
@@ -241,12 +252,7 @@ static bool is_held_outside(const struct world *w)
     for (unsigned i = 0; i < w->managers_n; i++) {
         const struct manager *leader = &w->managers[i];
         bool is_leader = manager_lives(leader) && leader->status.role == RAFT_NODE_LEADER;
-        if (!is_leader || world_in_core(w, leader->node)) continue;
-        for (unsigned k = 0; k < w->managers_n; k++) {
-            sim_node m = w->managers[k].node;
-            bool is_cut = sim_link(w->sim, leader->node, m)->cut || sim_link(w->sim, m, leader->node)->cut;
-            if (world_in_core(w, m) && is_cut) return true;
-        }
+        if (is_leader && check_is_cut_off(w, leader->node)) return true;
     }
     return false;
 }

@@ -321,15 +321,8 @@ static bool may_be_open_outside(const struct check_site *cs, const struct fsm_cl
  * them, follows it: Raft keeps it, and it may lack the views that a verdict needs (docs/limits.md). */
 static bool is_led_half_deaf(const struct check_site *cs)
 {
-    const struct world *w = cs->site->world;
     const struct manager *leader = world_leader(cs->site->world);
-    if (!leader || world_in_core(w, leader->node)) return false;
-    for (unsigned i = 0; i < w->managers_n; i++) {
-        sim_node m = w->managers[i].node;
-        bool is_cut = sim_link(w->sim, leader->node, m)->cut || sim_link(w->sim, m, leader->node)->cut;
-        if (world_in_core(w, m) && is_cut) return true;
-    }
-    return false;
+    return leader && check_is_cut_off(cs->site->world, leader->node);
 }
 
 /* All that was acknowledged is with those who run, and one of them can be promoted, or the master can go on. */

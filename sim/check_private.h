@@ -115,4 +115,7 @@ uint64_t check_fold(uint64_t h, uint64_t value);
 uint64_t check_fold_text(uint64_t h, const char *text);
 uint64_t check_fold_bytes(uint64_t h, const void *data, size_t size);
 
+/* 'node' is outside the core, and cut off from a manager of it, in one direction at least. */
+bool check_is_cut_off(const struct world *world, sim_node node);
+
 #endif

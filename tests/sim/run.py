@@ -8,8 +8,9 @@ theirs.
 kept: every seed of sim/seeds/. repeat: a seed gives the same bytes twice, and with the other build. compilers: the
 whole trace of seeds with several clusters is the same, byte for byte, from every build of --others (make
 sim-compilers).
-fresh: N seeds derived from the commit, the shares that the simulator promises, and its speed. mutants: each is found by
-its kept seed. minimise: what is left of a failing seed fails alike. exits: a test for each exit code.
+fresh: N seeds derived from the commit, the shares that the simulator promises, and its speed; seeds that fail by
+liveness alone are told. mutants: each is found by its kept seed. minimise: what is left of a failing seed fails alike.
+exits: a test for each exit code.
 marks: each is reached by one of 2,000 seeds, or excused in sim/marks.txt (that its excuses are not stale, and how often
 each is reached: make sim-marks, a part of test-full).
 Prints "ok NAME" or "FAILED NAME" and what was said. Exit 0 only when nothing failed.
