@@ -656,4 +656,31 @@ static inline void world_enrol(struct world *w)
     w->out = out;
 }
 
+/* An enrolled cluster of 'servers_n' that its clients have written to. */
+static inline struct world *world_begin(uint8_t servers_n, enum fsm_durability durability)
+{
+    struct world *w = world_new(NULL);
+    world_declare(w, servers_n, durability);
+    world_enrol(w);
+    world_write(&w->servers[0], 5);
+    world_run(w, 100);
+    return w;
+}
+
+/* For teardowns: nothing that cannot be was seen, and the group refused no command. */
+static inline int world_end_clean(struct world *w)
+{
+    assert_string_equal(w->broken, "");
+    assert_int_equal(w->refused_n, 0);
+    world_free(w);
+    return 0;
+}
+
+/* After a restart nothing tells how far it had received. */
+static inline void world_restart_and_forget(struct world_server *s)
+{
+    world_restart(s);
+    s->has_forgotten = true;
+}
+
 #endif

@@ -15,27 +15,18 @@ static struct world *w;
 
 static void begin(enum fsm_durability durability)
 {
-    w = world_new(NULL);
-    world_declare(w, 4, durability);
-    world_enrol(w);
-    world_write(&w->servers[DB1], 5);
-    world_run(w, 100);
+    w = world_begin(4, durability);
 }
 
 static int teardown(void **state)
 {
     (void)state;
-    assert_string_equal(w->broken, "");
-    assert_int_equal(w->refused_n, 0);
-    world_free(w);
-    return 0;
+    return world_end_clean(w);
 }
 
-/* After a restart nothing tells how far it had received. */
 static void restart(uint8_t server)
 {
-    world_restart(&w->servers[server]);
-    w->servers[server].has_forgotten = true;
+    world_restart_and_forget(&w->servers[server]);
 }
 
 static const struct fsm_plan *newest(void)

@@ -14,27 +14,18 @@ static struct world *w;
 
 static void begin(uint8_t servers_n, enum fsm_durability durability)
 {
-    w = world_new(NULL);
-    world_declare(w, servers_n, durability);
-    world_enrol(w);
-    world_write(&w->servers[DB1], 5);
-    world_run(w, 100);
+    w = world_begin(servers_n, durability);
 }
 
 static int teardown(void **state)
 {
     (void)state;
-    assert_string_equal(w->broken, "");
-    assert_int_equal(w->refused_n, 0);
-    world_free(w);
-    return 0;
+    return world_end_clean(w);
 }
 
-/* After a restart nothing tells how far it had received. */
 static void restart_and_forget(uint8_t server)
 {
-    world_restart(&w->servers[server]);
-    w->servers[server].has_forgotten = true;
+    world_restart_and_forget(&w->servers[server]);
 }
 
 static void assert_master(uint8_t server)
@@ -224,20 +215,26 @@ static void test_only_acker_restarts_after_it_followed(void **state)
     assert_true(fsm_reign_current(world_cluster(w))->lossless);
 }
 
+/* The reign of db2, and what only 'ackers' of it had received, was given up by an operator; db1 is master since. */
+static void give_up_reign_of_db2(fsm_set ackers)
+{
+    struct fsm_cluster *c = world_cluster(w);
+    c->epoch = c->epoch_used = c->reigns[0].epoch = 2;
+    c->reigns[c->reigns_n++] = (struct fsm_reign){
+        .epoch = 1, .master = DB2, .k = 1, .ackers = ackers, .opened = true, .unfenced = true};
+}
+
 /* It was an acker of db2, whose reign an operator gave up. That it is closed and receives nothing revokes it (A8): else
  * the fsm refuses it as master, again and again. */
 static void test_an_acker_of_a_reign_that_was_given_up_goes_on(void **state)
 {
     (void)state;
     begin(2, DURABILITY_LOSSLESS);
-    struct fsm_cluster *c = world_cluster(w);
-    c->epoch = c->epoch_used = c->reigns[0].epoch = 2;
-    c->reigns[c->reigns_n++] = (struct fsm_reign){
-        .epoch = 1, .master = DB2, .k = 1, .ackers = FSM_BIT(DB1), .opened = true, .unfenced = true};
+    give_up_reign_of_db2(FSM_BIT(DB1));
     world_restart(&w->servers[DB1]);
     world_run(w, 3000);
     assert_master(DB1);
-    assert_true(c->epoch > 2);
+    assert_true(world_cluster(w)->epoch > 2);
 }
 
 /* db3 was quarantined, and its reign's loss accepted: what it alone has was given up, so it hinders nobody. */
@@ -246,9 +243,7 @@ static void test_what_was_given_up_does_not_count(void **state)
     (void)state;
     begin(3, DURABILITY_PREFER_LOSSLESS);
     struct fsm_cluster *c = world_cluster(w);
-    c->epoch = c->epoch_used = c->reigns[0].epoch = 2;
-    c->reigns[c->reigns_n++] = (struct fsm_reign){
-        .epoch = 1, .master = DB2, .k = 1, .ackers = FSM_BIT(DB3), .opened = true, .unfenced = true};
+    give_up_reign_of_db2(FSM_BIT(DB3));
     c->servers[DB3].state = SERVER_QUARANTINED;
     (void)TEXT_COPY(c->servers[DB3].reason, "replaced: rebuild it");
     w->servers[DB3].receiving = false;
