@@ -112,12 +112,13 @@ static unsigned ackers_needed(const struct work *w)
     return reign != NULL ? reign->k : 0;
 }
 
-/* The master says itself that enough ackers are attached, and no commit waits. */
-static bool is_attached(const struct work *w)
+/* The master says itself that commits come through: enough ackers are attached and none waits; or it waits for nobody,
+ * since somebody switched semi-sync off. */
+static bool is_serving(const struct work *w)
 {
     const struct view_observation *o = young_sight(w, w->cluster->master);
-    return o != NULL && !o->facts.read_only && o->facts.source_on && o->facts.wait_sessions == 0 &&
-           o->facts.source_clients >= ackers_needed(w);
+    if (o == NULL || o->facts.read_only) return false;
+    return !o->facts.source_on || (o->facts.wait_sessions == 0 && o->facts.source_clients >= ackers_needed(w));
 }
 
 /* Somebody is seen who could prove the end of the reign: the master, closed (F2), or enough of its ackers (F1). While
@@ -192,7 +193,7 @@ bool failover_reconsider(struct work *w)
     } else if (work_step_ms(w) < WAIT_MS) {
         WORK_WHY(w, "%s may work again (%s): looking at it before anything is revoked",
                  work_name(w, w->cluster->master), diagnosis_name(verdict(w)));
-    } else if (fsm_set_count(untouched_ackers(w)) >= k || is_attached(w)) {
+    } else if (fsm_set_count(untouched_ackers(w)) >= k || is_serving(w)) {
         end_undecided(w);
     } else if (!is_provable(w) && work_step_ms(w) < WORK_GIVE_UP_MS) {
         MARK(reconsider_sees_nobody);
