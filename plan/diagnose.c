@@ -230,22 +230,23 @@ static unsigned failing(const struct view *view, uint8_t server)
     return n;
 }
 
-/* It says itself that nothing of the master reaches it. */
-static bool is_disconnected(const struct fsm_cluster *cluster, const struct view *view, uint8_t server)
+/* It says itself that nothing of the master reaches it, or that it does not acknowledge that. */
+static bool is_detached(const struct fsm_cluster *cluster, const struct view *view, uint8_t server)
 {
     const struct view_observation *o = sight_best(cluster, view, server);
     const struct view_channel *ch = o != NULL ? sight_channel_from(cluster, &o->facts, cluster->master) : NULL;
-    return o != NULL && (ch == NULL || ch->io != VIEW_IO_YES);
+    return o != NULL && (ch == NULL || ch->io != VIEW_IO_YES || !o->facts.replica_on);
 }
 
-/* Ackers that a majority of the managers have lost, or that have lost the master. That one counts the connection of one
- * that lost its power, or that the network cut off, until it is given up, minutes later. */
+/* Ackers that a majority of the managers have lost, that have lost the master, or that follow it as plain replicas.
+ * That one counts the connection of one that lost its power, or that the network cut off, until it is given up, minutes
+ * later. */
 static unsigned lost_ackers(const struct fsm_cluster *cluster, const struct view *view, fsm_set ackers)
 {
     unsigned n = 0;
     for (uint8_t i = 0; i < cluster->servers_n; i++) {
         if (!fsm_set_has(ackers, i)) continue;
-        n += failing(view, i) >= sight_majority(view) || is_disconnected(cluster, view, i);
+        n += failing(view, i) >= sight_majority(view) || is_detached(cluster, view, i);
     }
     return n;
 }

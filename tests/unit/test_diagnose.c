@@ -207,6 +207,10 @@ static void test_blocked_by_a_lost_acker(void **state)
     assert_false(d.acts);
     seen(M1, DB2)->outcome = VIEW_OK;
     assert_row(OK);
+    for (uint8_t m = 0; m < WORLD_MANAGERS; m++) seen(m, DB2)->facts.replica_on = false;
+    assert_row(BLOCKED);
+    for (uint8_t m = 0; m < WORLD_MANAGERS; m++) seen(m, DB2)->facts.replica_on = true;
+    assert_row(OK);
     for (uint8_t m = 0; m < WORLD_MANAGERS; m++) seen(m, DB2)->facts.channels[0].io = VIEW_IO_CONNECTING;
     assert_row(BLOCKED);
     for (uint8_t m = 0; m < WORLD_MANAGERS; m++) seen(m, DB1)->facts.wait_sessions = 0;
