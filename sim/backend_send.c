@@ -171,8 +171,10 @@ static void send_on_stream(struct backend *b, uint64_t id, struct raft_word *w)
     bool is_stuck = p->stream && sim_stream_queued(p->stream) > 0 && p->queued_us != 0 &&
                     now - p->queued_us > (int64_t)USER_TIMEOUT_US;
     if (is_stuck) hang_up(p);
-    if (!p->stream && now >= p->retry_us)
+    if (!p->stream && now >= p->retry_us) {
         p->stream = sim_connect(b->sim, b->manager->node, world_manager_node(b->manager->world, id), &ops, p);
+        p->queued_us = now; /* What waits for the handshake waits, too. */
+    }
     if (!p->stream) {
         sim_blob_unref(&w->head.blob);
         return;
