@@ -269,6 +269,17 @@ static void a_round_after_a_clock_jump_does_not_act(void **state)
     assert_int_equal(f->proposals_n, 1);
 }
 
+/* As a host that was suspended and goes on: its monotonic clock may have stood still. */
+static void a_round_after_a_clock_jump_ahead_does_not_act(void **state)
+{
+    (void)state;
+    round_of(1);
+    f->wall.us += 3600 * 1000000LL;
+    tell_death();
+    round_of(1);
+    assert_int_equal(f->proposals_n, 0);
+}
+
 /* Applies what was proposed, as the group would. */
 static void commit(void)
 {
@@ -400,6 +411,7 @@ int main(void)
         T(a_follower_of_raft_does_nothing),
         T(a_round_after_a_pause_does_not_act),
         T(a_round_after_a_clock_jump_does_not_act),
+        T(a_round_after_a_clock_jump_ahead_does_not_act),
         T(verbs_follow_the_committed_intent_only),
         T(a_deposed_leader_stops),
         T(another_term_begins_from_the_replicated_state),

@@ -68,6 +68,7 @@ static void a_verb_runs_once_however_often_it_is_asked(void **state)
     (void)state;
     for (int i = 0; i < 5; i++) ask(verb_of(VERB_REVOKE, 1, 20));
     assert_int_equal(fake_sent(f, 1, PORT_CONTROL), 1);
+    assert_int_equal(f->drops_n, 0);
     assert_int_equal(outcome(1)->state, VERB_STATE_RUNNING);
     assert_int_equal(outcome(1)->attempts, 1);
 }
@@ -96,6 +97,35 @@ static void a_lost_session_means_unknown(void **state)
     ask(verb_of(VERB_REVOKE, 1, 20));
     fake_fail(f, 1, PORT_CONTROL, FAKE_LOST);
     assert_int_equal(outcome(1)->state, VERB_STATE_UNKNOWN);
+}
+
+/* What was sent first may act when it wakes, whatever became of the next connection. */
+static void what_was_sent_before_makes_a_refusal_unknown(void **state)
+{
+    struct answer_server s = answer_replica();
+    struct db_result answer;
+    (void)state;
+    ask(verb_of(VERB_REVOKE, 1, 20));
+    assert_true(fake_fail(f, 1, PORT_CONTROL, (struct db_result){.status = DB_UNREACHABLE, .session_lost = true}));
+    assert_int_equal(outcome(1)->state, VERB_STATE_FAILED);
+    s.identity = f->state->clusters[0].servers[2].identity;
+    answer_make(&s, &answer);
+    ask(verb_of(VERB_REVOKE, 2, 20));
+    assert_true(fake_fail(f, 2, PORT_CONTROL, answer)); /* Read: now it takes the session. */
+    execute_run(x);
+    assert_true(fake_fail(f, 2, PORT_CONTROL, (struct db_result){.status = DB_UNREACHABLE, .session_lost = true}));
+    assert_int_equal(outcome(2)->state, VERB_STATE_UNKNOWN);
+}
+
+static void nothing_is_sent_after_the_deadline(void **state)
+{
+    struct verb v = verb_of(VERB_REVOKE, 1, 20);
+    (void)state;
+    execute_verb(x, &v);
+    fake_pass(f, v.deadline_ms);
+    execute_run(x);
+    assert_int_equal(fake_sent(f, 1, PORT_CONTROL), 0);
+    assert_int_equal(outcome(1)->state, VERB_STATE_FAILED);
 }
 
 static void a_full_server_is_a_failure(void **state)
@@ -128,7 +158,9 @@ static void a_verb_is_another_by_each_of_its_fields(void **state)
     (void)state;
     struct verb v = verb_of(VERB_FOLLOW, 1, 20);
     ask(v);
-    for (unsigned i = 0; i < 5; i++) {
+    for (unsigned i = 0; i < 7; i++) {
+        if (i == 5) v.step = STEP_REPOINT;
+        if (i == 6) v.kind = VERB_CATCH_UP;
         if (i == 0) v.k = 1;
         if (i == 1) v.is_acker = true;
         if (i == 2) v.source_port = 3399;
@@ -383,6 +415,8 @@ int main(void)
         T(a_verb_runs_once_however_often_it_is_asked),
         T(an_unreachable_server_is_a_failure_and_is_tried_again_after_a_growing_pause),
         T(a_lost_session_means_unknown),
+        T(what_was_sent_before_makes_a_refusal_unknown),
+        T(nothing_is_sent_after_the_deadline),
         T(a_full_server_is_a_failure),
         T(another_verb_takes_the_seat_and_late_answers_are_dropped),
         T(a_verb_is_another_by_each_of_its_fields),

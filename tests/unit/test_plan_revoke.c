@@ -137,6 +137,7 @@ static const struct fsm_cmd_plan_step *assert_goes_on(uint8_t to, const char *ta
     decide();
     if (!update.propose) fail_msg("waits: %s", update.why);
     if (update.command.kind != CMD_PLAN_STEP) fail_msg("%s", update.command.u.plan_end.reason);
+    assert_int_equal(update.verbs_n, 0); /* Nothing is done beside what is yet to be committed (S1). */
     assert_int_equal(s->next, STEP_APPLY);
     assert_int_equal(s->to, to);
     assert_string_equal(s->target, target);
