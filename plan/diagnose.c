@@ -117,6 +117,15 @@ static void tally_master(struct tally *t, const struct fsm_cluster *cluster, con
 
 enum witness { WITNESS_NONE, WITNESS_STALE, WITNESS_LOST, WITNESS_HEARS };
 
+/* It is to acknowledge for a reign that is proven lossless, and has no channel from its master, as after a failover that
+ * did not come to its end: through it nothing is committed. Of any other server the same says nothing. */
+static bool is_idle_acker(const struct fsm_cluster *cluster, uint8_t server, const struct view_facts *facts)
+{
+    const struct fsm_reign *reign = fsm_reign_current(cluster);
+    if (reign == NULL || !reign->lossless || !fsm_set_has(reign->ackers, server)) return false;
+    return facts->channels_n <= VIEW_CHANNELS_MAX && text_equal(facts->identity, cluster->servers[server].identity);
+}
+
 /* What 'server' says when its probe must be younger than 'within_ms'. A follower that cannot be read any more is no
  * witness; one that could be read, but was not since, is stale. */
 static const struct view_channel *witness_channel(const struct fsm_cluster *cluster, const struct view *view,
@@ -129,7 +138,12 @@ static const struct view_channel *witness_channel(const struct fsm_cluster *clus
         if (!sight_failed_within(cluster, view, server, within_ms)) *witness = WITNESS_STALE;
         return NULL;
     }
-    return sight_channel_from(cluster, &best->facts, cluster->master);
+    const struct view_channel *ch = sight_channel_from(cluster, &best->facts, cluster->master);
+    if (ch == NULL && is_idle_acker(cluster, server, &best->facts)) {
+        MARK(witness_idle_acker);
+        *witness = WITNESS_LOST;
+    }
+    return ch;
 }
 
 /* Gone: the probe began after the refusals, and the receiver is not connected. */

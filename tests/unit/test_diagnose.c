@@ -466,6 +466,46 @@ static void test_rare_heartbeats_are_no_silence(void **state)
     assert_row(SILENT);
 }
 
+static void has_no_channel(uint8_t server)
+{
+    for (uint8_t m = 0; m < WORLD_MANAGERS; m++) seen(m, server)->facts.channels_n = 0;
+}
+
+/* A failover that failed has promoted the acker, and the old master is gone for good, or cut off. */
+static void test_an_acker_without_channel_tells_the_end(void **state)
+{
+    struct fsm_reign *reign = &world_cluster(w)->reigns[0];
+    (void)state;
+    killed();
+    for (uint8_t i = DB2; i < world_cluster(w)->servers_n; i++) has_no_channel(i);
+    assert_row(GONE);
+    reign->lossless = false; /* The master waits for nobody. */
+    assert_row(WAITING);
+    reign->lossless = true;
+    reign->ackers = FSM_BIT(DB3); /* Of one that is no acker it says nothing. */
+    for (uint8_t m = 0; m < WORLD_MANAGERS; m++) seen(m, DB3)->outcome = VIEW_TIMED_OUT;
+    assert_row(WAITING);
+    reign->ackers = FSM_BIT(DB2);
+    assert_row(GONE);
+    for (uint8_t m = 0; m < WORLD_MANAGERS; m++) (void)TEXT_COPY(seen(m, DB2)->facts.identity, "somebody-else");
+    assert_row(WAITING);
+}
+
+static void test_an_acker_without_channel_tells_silence(void **state)
+{
+    (void)state;
+    frozen();
+    for (uint8_t i = DB2; i < world_cluster(w)->servers_n; i++) has_no_channel(i);
+    assert_row(SILENT);
+    /* More channels than are looked at. */
+    for (uint8_t m = 0; m < WORLD_MANAGERS; m++) {
+        struct view_facts *f = &seen(m, DB2)->facts;
+        f->channels_n = VIEW_CHANNELS_MAX + 1;
+        for (uint8_t i = 0; i < VIEW_CHANNELS_MAX; i++) f->channels[i].source_server_id = 99;
+    }
+    assert_row(WAITING);
+}
+
 static void test_manager_not_heard_from_is_no_witness(void **state)
 {
     (void)state;
@@ -597,6 +637,7 @@ int main(void)
         T(test_blocked), T(test_blocked_by_a_lost_acker), T(test_blocked_by_an_acker_that_is_long_in_telling),
         T(test_blocked_without_ackers),
         T(test_rare_heartbeats_are_no_silence), T(test_manager_not_heard_from_is_no_witness),
+        T(test_an_acker_without_channel_tells_the_end), T(test_an_acker_without_channel_tells_silence),
         T(test_another_server_is_an_alarm),
         T(test_alarm), T(test_minority), T(test_receivers_alive), T(test_waiting), T(test_blind), T(test_paused),
         T(test_gone_needs_a_majority), T(test_gone_needs_two_refusals_apart), T(test_one_receiver_vetoes),
