@@ -11,7 +11,7 @@ struct hand_over {
     struct consensus *consensus;
     struct observe *observe;
     struct mono not_before;
-    struct mono due_since[FSM_CLUSTERS_MAX]; /* Another one would better begin a plan of that cluster. */
+    struct mono due_since[FSM_CLUSTERS_MAX]; /* Another one would better begin its plan, or carry it on. */
     bool busy;
 };
 
@@ -41,14 +41,14 @@ static void hand_over_to(struct hand_over *h, const struct fsm_cluster *cluster,
     h->not_before = mono_add_ms(clock_mono(), HAND_OVER_PAUSE_MS);
 }
 
-/* A plan that is due is mostly begun in a moment, by this leader. */
-static bool is_due(struct hand_over *h, uint8_t cluster, bool has_plan, bool is_wished)
+/* What another one would better do is mostly done in a moment, by this leader. */
+static bool is_due(struct hand_over *h, uint8_t cluster, bool is_wished, bool is_urgent)
 {
     struct mono now = clock_mono();
     struct mono *since = &h->due_since[cluster];
-    if (has_plan || !is_wished) *since = MONO_NEVER;
+    if (!is_wished || is_urgent) *since = MONO_NEVER;
     else if (!mono_is_set(*since)) *since = now;
-    return is_wished && (has_plan || mono_since_ms(now, *since) >= HAND_OVER_DUE_MS);
+    return is_wished && (is_urgent || mono_since_ms(now, *since) >= HAND_OVER_DUE_MS);
 }
 
 /* Views list the managers in the same order. */
@@ -71,9 +71,9 @@ void hand_over_run(struct hand_over *hand_over)
     if (h->busy || mono_before(clock_mono(), h->not_before) || !consensus_is_established(h->consensus, &term)) return;
     for (uint8_t c = 0; c < FSM_CLUSTERS_MAX && !h->busy; c++) {
         const struct view *view = state->clusters[c].used ? observe_view(h->observe, c) : NULL;
-        uint8_t to = view ? plan_hand_over(state, c, view) : HAND_OVER_NONE;
-        bool is_wished = to != HAND_OVER_NONE;
-        if (!is_due(h, c, state->clusters[c].plan != 0, is_wished) || hurts_another(h, c, to)) continue;
+        bool is_urgent = false;
+        uint8_t to = view ? plan_hand_over(state, c, view, &is_urgent) : HAND_OVER_NONE;
+        if (!is_due(h, c, to != HAND_OVER_NONE, is_urgent) || hurts_another(h, c, to)) continue;
         hand_over_to(h, &state->clusters[c], &view->managers[to]);
     }
 }

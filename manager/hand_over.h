@@ -12,7 +12,7 @@
 
 enum {
     HAND_OVER_PAUSE_MS = 10000,
-    HAND_OVER_DUE_MS = 2000, /* For so long another manager must be better placed to begin a plan. */
+    HAND_OVER_DUE_MS = 2000, /* For so long another manager must be better placed, where this one can go on. */
 };
 
 struct hand_over;

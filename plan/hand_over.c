@@ -37,6 +37,27 @@ static bool reaches_all(const struct fsm_cluster *cluster, const struct view_man
     return true;
 }
 
+static bool has_lost(const struct fsm_cluster *cluster, const struct view *view, fsm_set servers)
+{
+    for (uint8_t i = 0; i < cluster->servers_n; i++) {
+        if (fsm_set_has(servers, i) && is_lost(cluster, sight_self(view, i))) return true;
+    }
+    return false;
+}
+
+/* It reaches one of 'servers' that this manager has lost, and all that this one reaches. */
+static bool reaches_more(const struct fsm_cluster *cluster, const struct view *view, uint8_t manager, fsm_set servers)
+{
+    bool is_more = false;
+    for (uint8_t i = 0; i < cluster->servers_n; i++) {
+        bool is_theirs = sight_ok(cluster, &view->managers[manager].servers[i]);
+        if (!fsm_set_has(servers, i)) continue;
+        if (sight_reached(cluster, view, i) && !is_theirs) return false;
+        is_more |= is_theirs && is_lost(cluster, sight_self(view, i));
+    }
+    return is_more;
+}
+
 /* --- before a plan --- */
 
 /* An earlier failover may have opened another one, and was not finished. */
@@ -73,30 +94,9 @@ static fsm_set wished(const struct fsm_cluster *cluster, const struct view *view
     return servers;
 }
 
-/* It reaches one of 'servers' that this manager has lost, and all that this one reaches. */
-static bool reaches_more(const struct fsm_cluster *cluster, const struct view *view, uint8_t manager, fsm_set servers)
-{
-    bool is_more = false;
-    for (uint8_t i = 0; i < cluster->servers_n; i++) {
-        bool is_theirs = sight_ok(cluster, &view->managers[manager].servers[i]);
-        if (!fsm_set_has(servers, i)) continue;
-        if (sight_reached(cluster, view, i) && !is_theirs) return false;
-        is_more |= is_theirs && is_lost(cluster, sight_self(view, i));
-    }
-    return is_more;
-}
-
-static bool has_lost_any(const struct fsm_cluster *cluster, const struct view *view)
-{
-    for (uint8_t i = 0; i < cluster->servers_n; i++) {
-        if (is_lost(cluster, sight_self(view, i))) return true;
-    }
-    return false;
-}
-
 static uint8_t hand_over_to_begin(const struct fsm_cluster *cluster, const struct view *view)
 {
-    if (cluster->paused || cluster->epoch == 0 || !has_lost_any(cluster, view)) return HAND_OVER_NONE;
+    if (cluster->paused || cluster->epoch == 0 || !has_lost(cluster, view, ~(fsm_set)0)) return HAND_OVER_NONE;
     fsm_set servers = wished(cluster, view);
     for (uint8_t m = 0; servers != 0 && m < view->managers_n; m++) {
         bool is_other = m != view->self && sight_heard(view, m);
@@ -120,18 +120,35 @@ bool plan_hand_over_hurts(const struct fsm_state *state, uint8_t cluster, const 
     return false;
 }
 
-uint8_t plan_hand_over(const struct fsm_state *state, uint8_t cluster, const struct view *view)
+/* --- in the middle of a plan --- */
+
+/* Those of whom one is to acknowledge for the new master, which must be: to try others, too, a leader must reach them. */
+static fsm_set possible_ackers(const struct fsm_cluster *cluster, const struct fsm_plan *plan)
+{
+    fsm_set servers = one(plan->to);
+    bool waits = plan->kind == PLAN_FAILOVER && (plan->step == STEP_PROMOTE || plan->step == STEP_ESTABLISH);
+    if (!waits || cluster->durability != DURABILITY_LOSSLESS) return 0;
+    for (uint8_t i = 0; i < cluster->servers_n; i++) {
+        if (cluster->servers[i].state == SERVER_MEMBER) servers |= one(i);
+    }
+    return plan->from == plan->to ? servers : servers & ~one(plan->from);
+}
+
+uint8_t plan_hand_over(const struct fsm_state *state, uint8_t cluster, const struct view *view, bool *is_urgent)
 {
     const struct fsm_cluster *c = &state->clusters[cluster];
     const struct fsm_plan *plan = fsm_plan_find(state, c->plan);
-    fsm_set servers;
-    bool lost = false;
 
+    *is_urgent = false;
     if (plan == NULL || plan->state != PLAN_STATE_RUNNING) return hand_over_to_begin(c, view);
-    servers = needed(c, plan);
-    for (uint8_t i = 0; i < c->servers_n; i++) lost |= fsm_set_has(servers, i) && is_lost(c, sight_self(view, i));
-    for (uint8_t m = 0; lost && m < view->managers_n; m++) {
-        if (m != view->self && sight_heard(view, m) && reaches_all(c, &view->managers[m], servers)) return m;
+    fsm_set servers = needed(c, plan), ackers = possible_ackers(c, plan);
+    bool is_stuck = has_lost(c, view, servers), is_short = has_lost(c, view, ackers);
+    for (uint8_t m = 0; (is_stuck || is_short) && m < view->managers_n; m++) {
+        if (m == view->self || !sight_heard(view, m)) continue;
+        *is_urgent = is_stuck && reaches_all(c, &view->managers[m], servers);
+        bool is_better = is_short && reaches_more(c, view, m, ackers);
+        if (is_better && !*is_urgent) MARK(hand_over_for_acker);
+        if (*is_urgent || is_better) return m;
     }
     return HAND_OVER_NONE;
 }

@@ -14,11 +14,13 @@
  * its view does not: it would have to wait there, or two plans would send the leadership to and fro. */
 bool plan_hand_over_hurts(const struct fsm_state *state, uint8_t cluster, const struct view *view, uint8_t to);
 
-/* The place in view->managers of a voter that reaches all servers that the running plan of 'cluster' needs, when this
- * manager has not reached one of them for the cluster's timeout; else HAND_OVER_NONE. Without a plan, where one is due
- * (a verdict that acts, an unfinished failover, a server that is open beside the master): a voter that reaches more of
- * the servers that it would begin with, and all that this manager reaches. That should be so for a while before it is
- * acted upon: a plan may be under way to its commit. */
-uint8_t plan_hand_over(const struct fsm_state *state, uint8_t cluster, const struct view *view);
+/* The place in view->managers of a voter with which the running plan of 'cluster' would be better off, else
+ * HAND_OVER_NONE. '*is_urgent' is set when that one reaches all servers that the plan needs, and this manager has not
+ * reached one of them for the cluster's timeout. Not urgent is, and should be so for a while before it is acted upon:
+ * - a plan of a lossless cluster that is to have an acker: a voter that reaches more of those who could be it;
+ * - without a plan, where one is due (a verdict that acts, an unfinished failover, a server that is open beside the
+ *   master), and may be under way to its commit: a voter that reaches more of the servers that it would begin with.
+ * Both reach all that this manager reaches of them, so that no two hand over to each other for ever. */
+uint8_t plan_hand_over(const struct fsm_state *state, uint8_t cluster, const struct view *view, bool *is_urgent);
 
 #endif

@@ -32,7 +32,15 @@ static void lose(struct handmade *h, uint8_t manager, uint8_t server, int64_t ms
 
 static uint8_t target(struct handmade *h)
 {
-    return plan_hand_over(&h->state, 0, &h->view);
+    bool is_urgent;
+    return plan_hand_over(&h->state, 0, &h->view, &is_urgent);
+}
+
+static bool is_urgent(struct handmade *h)
+{
+    bool urgent;
+    assert_int_not_equal(plan_hand_over(&h->state, 0, &h->view, &urgent), HAND_OVER_NONE);
+    return urgent;
 }
 
 static void only_a_lost_server_of_the_plan_counts(void **state)
@@ -48,6 +56,7 @@ static void only_a_lost_server_of_the_plan_counts(void **state)
     assert_int_equal(target(h), HAND_OVER_NONE);
     lose(h, self, 1, h->state.clusters[0].timeout_ms);
     assert_int_equal(target(h), other);
+    assert_true(is_urgent(h));
     h = (free(h), failover());
     lose(h, self, 1, 60000);
     assert_int_equal(target(h), other);
@@ -97,6 +106,37 @@ static void a_plan_that_can_go_on_keeps_its_leader(void **state)
     assert_true(plan_hand_over_hurts(&h->state, 0, &h->view, other));
     lose(h, self, 1, 5000);
     assert_false(plan_hand_over_hurts(&h->state, 0, &h->view, other));
+    free(h);
+}
+
+/* A lossless cluster waits for an acker, and this leader reaches none of those who could be it. */
+static void who_reaches_more_ackers_carries_on(void **state)
+{
+    struct handmade *h = failover();
+    uint8_t self = h->view.self, other = self == 0 ? 1 : 0;
+    (void)state;
+    h->state.clusters[0].durability = DURABILITY_LOSSLESS;
+    for (enum fsm_step step = STEP_PROMOTE; step <= STEP_ESTABLISH; step++) {
+        h->state.plans[0].step = step;
+        assert_int_equal(target(h), HAND_OVER_NONE);
+        lose(h, self, 3, 5000);
+        assert_int_equal(target(h), other);
+        assert_false(is_urgent(h));
+        lose(h, other, 1, 5000); /* It would wait for the candidate instead. */
+        assert_int_not_equal(target(h), other);
+        h = (free(h), failover());
+        h->state.clusters[0].durability = DURABILITY_LOSSLESS;
+    }
+    lose(h, self, 3, 5000);
+    h->state.plans[0].step = STEP_OPEN;
+    assert_int_equal(target(h), HAND_OVER_NONE);
+    h->state.plans[0].step = STEP_ESTABLISH;
+    h->state.clusters[0].servers[3].state = SERVER_QUARANTINED; /* Nobody asks it. */
+    assert_int_equal(target(h), HAND_OVER_NONE);
+    lose(h, self, 0, 5000); /* The old master does not acknowledge for the new one, */
+    assert_int_equal(target(h), HAND_OVER_NONE);
+    h->state.plans[0].to = 0; /* unless it goes on itself. */
+    assert_int_equal(target(h), other);
     free(h);
 }
 
@@ -191,6 +231,7 @@ int main(void)
         cmocka_unit_test(the_other_must_reach_all_of_them),
         cmocka_unit_test(ackers_to_be_revoked_are_needed),
         cmocka_unit_test(a_plan_that_can_go_on_keeps_its_leader),
+        cmocka_unit_test(who_reaches_more_ackers_carries_on),
         cmocka_unit_test(who_reaches_more_begins),
         cmocka_unit_test(who_reaches_others_does_not),
         cmocka_unit_test(a_healthy_cluster_needs_nobody_else),
