@@ -155,6 +155,16 @@ void check_live_follow(struct check_site *cs, const struct fsm_state *state, con
     cs->step_since_us = sim_now_us(sim_of(cs));
 }
 
+/* Somebody of the core could do without a candidate that is outside. */
+static bool is_spared(const struct check_site *cs, const struct fsm_cluster *c, const struct fsm_plan *plan)
+{
+    for (uint8_t i = 0; i < c->servers_n; i++) {
+        bool is_other = i != plan->to && i != plan->from && c->servers[i].state == SERVER_MEMBER && is_up(cs, i);
+        if (is_other && mysqld_has_all(cs->site->servers[i], cs->site->servers[plan->to])) return true;
+    }
+    return false;
+}
+
 /* A lossless cluster waits at ESTABLISH until somebody can acknowledge. A candidate outside the core, which its acker
  * may not reach, is not waited for when two of the core could do without it. */
 static bool waits_for_acker(const struct check_site *cs, const struct fsm_cluster *c, const struct fsm_plan *plan)
@@ -165,18 +175,13 @@ static bool waits_for_acker(const struct check_site *cs, const struct fsm_cluste
         bool is_other = i != plan->to && i != plan->from && c->servers[i].state == SERVER_MEMBER && is_up(cs, i);
         others_n += is_other && mysqld_can_follow(cs->site->servers[i], cs->site->servers[plan->to]);
     }
-    return others_n < (is_up(cs, plan->to) ? 1 : 2);
+    return is_up(cs, plan->to) ? others_n < 1 : others_n < 2 || !is_spared(cs, c, plan);
 }
 
 /* A candidate outside whose applier is held, and nobody of the core has, or will have, what it received. */
 static bool waits_for_applier(const struct check_site *cs, const struct fsm_cluster *c, const struct fsm_plan *plan)
 {
-    if (plan->step != STEP_APPLY || is_up(cs, plan->to)) return false;
-    for (uint8_t i = 0; i < c->servers_n; i++) {
-        bool is_other = i != plan->to && i != plan->from && c->servers[i].state == SERVER_MEMBER && is_up(cs, i);
-        if (is_other && mysqld_has_all(cs->site->servers[i], cs->site->servers[plan->to])) return false;
-    }
-    return true;
+    return plan->step == STEP_APPLY && !is_up(cs, plan->to) && !is_spared(cs, c, plan);
 }
 
 /* Somebody made another server acknowledge, too: OPEN refuses, and names what to do (A6). */
