@@ -117,8 +117,8 @@ static void tally_master(struct tally *t, const struct fsm_cluster *cluster, con
 
 enum witness { WITNESS_NONE, WITNESS_STALE, WITNESS_LOST, WITNESS_HEARS };
 
-/* It is to acknowledge for a reign that is proven lossless, and has no channel from its master, as after a failover that
- * did not come to its end: through it nothing is committed. Of any other server the same says nothing. */
+/* It is to acknowledge for a reign that is proven lossless, and has no channel from its master, as after a failover
+ * that did not come to its end: through it nothing is committed. Of any other server the same says nothing. */
 static bool is_idle_acker(const struct fsm_cluster *cluster, uint8_t server, const struct view_facts *facts)
 {
     const struct fsm_reign *reign = fsm_reign_current(cluster);

@@ -122,7 +122,7 @@ bool plan_hand_over_hurts(const struct fsm_state *state, uint8_t cluster, const 
 
 /* --- in the middle of a plan --- */
 
-/* Those of whom one is to acknowledge for the new master, which must be: to try others, too, a leader must reach them. */
+/* Those of whom one must acknowledge for the new master: to try others, too, a leader has to reach them. */
 static fsm_set possible_ackers(const struct fsm_cluster *cluster, const struct fsm_plan *plan)
 {
     fsm_set servers = one(plan->to);
