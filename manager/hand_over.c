@@ -41,16 +41,6 @@ static void hand_over_to(struct hand_over *h, const struct fsm_cluster *cluster,
     h->not_before = mono_add_ms(clock_mono(), HAND_OVER_PAUSE_MS);
 }
 
-/* What another one would better do is mostly done in a moment, by this leader. */
-static bool is_due(struct hand_over *h, uint8_t cluster, bool is_wished, bool is_urgent)
-{
-    struct mono now = clock_mono();
-    struct mono *since = &h->due_since[cluster];
-    if (!is_wished || is_urgent) *since = MONO_NEVER;
-    else if (!mono_is_set(*since)) *since = now;
-    return is_wished && (is_urgent || mono_since_ms(now, *since) >= HAND_OVER_DUE_MS);
-}
-
 /* Views list the managers in the same order. */
 static bool hurts_another(struct hand_over *h, uint8_t cluster, uint8_t to)
 {
@@ -63,6 +53,20 @@ static bool hurts_another(struct hand_over *h, uint8_t cluster, uint8_t to)
     return false;
 }
 
+/* What another one would better do is mostly done in a moment, by this leader. And the plans of other clusters have
+ * their turn first. */
+static bool is_due(struct hand_over *h, uint8_t cluster, uint8_t to, bool is_urgent)
+{
+    struct mono now = clock_mono();
+    struct mono *since = &h->due_since[cluster];
+    if (to == HAND_OVER_NONE) *since = MONO_NEVER;
+    else if (!mono_is_set(*since)) *since = now;
+    if (to == HAND_OVER_NONE) return false;
+    int64_t wait_ms = is_urgent ? 0 : HAND_OVER_DUE_MS;
+    if (hurts_another(h, cluster, to)) wait_ms = HAND_OVER_TURN_MS;
+    return mono_since_ms(now, *since) >= wait_ms;
+}
+
 void hand_over_run(struct hand_over *hand_over)
 {
     struct hand_over *h = hand_over;
@@ -73,7 +77,7 @@ void hand_over_run(struct hand_over *hand_over)
         const struct view *view = state->clusters[c].used ? observe_view(h->observe, c) : NULL;
         bool is_urgent = false;
         uint8_t to = view ? plan_hand_over(state, c, view, &is_urgent) : HAND_OVER_NONE;
-        if (!is_due(h, c, to != HAND_OVER_NONE, is_urgent) || hurts_another(h, c, to)) continue;
+        if (!is_due(h, c, to, is_urgent)) continue;
         hand_over_to(h, &state->clusters[c], &view->managers[to]);
     }
 }

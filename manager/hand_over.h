@@ -3,7 +3,8 @@
  *
  * Happy path: plan_hand_over() names a manager, the hand-over is asked for, the next leader carries the plan on.
  * Failure modes: that manager does not take over (tried again after the pause); it reaches the servers no more by then
- * (the same rule applies to it). At most once per HAND_OVER_PAUSE_MS. Loop thread only. */
+ * (the same rule applies to it); two clusters need two leaders, or a plan that only this one could carry on never ends
+ * (by turns). At most once per HAND_OVER_PAUSE_MS. Loop thread only. */
 #ifndef REGENT_MANAGER_HAND_OVER_H
 #define REGENT_MANAGER_HAND_OVER_H
 
@@ -13,6 +14,7 @@
 enum {
     HAND_OVER_PAUSE_MS = 10000,
     HAND_OVER_DUE_MS = 2000, /* For so long another manager must be better placed, where this one can go on. */
+    HAND_OVER_TURN_MS = 15000, /* For so long the plan of another cluster, which would wait there, goes first. */
 };
 
 struct hand_over;
