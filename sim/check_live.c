@@ -220,17 +220,22 @@ static void check_plan(struct check_site *cs, const struct fsm_state *state, con
 
 /* --- L1: an open master ------------------------------------------------------------------------------------------- */
 
-/* Enough ackers of the reign run, in the incarnation in which they acknowledged, or its own master does (A4). */
-static bool is_accounted_for(const struct check_site *cs, const struct fsm_cluster *c, const struct fsm_reign *r)
+/* Enough ackers of the reign run, in the incarnation in which they acknowledged (A4). */
+static bool is_proven_by_ackers(const struct check_site *cs, const struct fsm_cluster *c, const struct fsm_reign *r)
 {
     unsigned there = 0, ackers = fsm_set_count(r->ackers);
-    if (r->master == c->master && is_up(cs, r->master)) return true;
     if (r->k == 0 || (!r->lossless && (r->opened || r->epoch <= c->epoch))) return false;
     for (uint8_t i = 0; i < c->servers_n; i++) {
         bool is_same = !r->lossless || r->started_s[i] == mysqld_started_s(cs->site->servers[i]);
         there += fsm_set_has(r->ackers, i) && is_up(cs, i) && is_same;
     }
     return there + r->k > ackers;
+}
+
+/* They do, or its own master runs. */
+static bool is_accounted_for(const struct check_site *cs, const struct fsm_cluster *c, const struct fsm_reign *r)
+{
+    return (r->master == c->master && is_up(cs, r->master)) || is_proven_by_ackers(cs, c, r);
 }
 
 /* It can be promoted, or acknowledge for who is. */
@@ -279,6 +284,13 @@ static bool could_go_on(const struct check_site *cs, const struct fsm_cluster *c
     return is_enough;
 }
 
+/* Only the master itself tells what was acknowledged in its reign: all that it has counts then. */
+static bool is_sole_proof(const struct check_site *cs, const struct fsm_cluster *c, uint8_t server)
+{
+    const struct fsm_reign *r = fsm_reign_current(c);
+    return server == c->master && r && !is_proven_by_ackers(cs, c, r);
+}
+
 /* It has all that the ackers who run hold, or will have executed it: it is to be promoted, or others can fetch it
  * there. What is in a relay log whose applier has stopped is nowhere to be had: an operator has to mend it
  * (docs/limits.md). */
@@ -286,7 +298,7 @@ static bool has_target(const struct check_site *cs, const struct fsm_cluster *c,
 {
     if (!is_up(cs, server) || c->servers[server].state != SERVER_MEMBER) return false;
     for (uint8_t i = 0; i < c->servers_n; i++) {
-        bool counts = is_acker(c, i) && runs(cs, i);
+        bool counts = (is_acker(c, i) || is_sole_proof(cs, c, i)) && runs(cs, i);
         if (counts && !mysqld_has_all(cs->site->servers[server], cs->site->servers[i])) return false;
     }
     return true;
