@@ -343,6 +343,7 @@ static void back_from_open_without_acker_is_not_lossless(void **arg)
     fixture_step(x, STEP_ESTABLISH);
     fixture_ok(x);
     assert_false(fixture_shop(x)->reigns[0].lossless);
+    assert_string_equal(fixture_shop(x)->reigns[0].since, "");
     assert_int_equal(fixture_shop(x)->reigns[0].k, 0);
     assert_non_null(fixture_event(x, "reign.degraded"));
 }
