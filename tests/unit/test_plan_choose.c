@@ -404,6 +404,45 @@ static void a_proof_is_withdrawn_on_the_word_of_two(void **state)
     assert_false(withdraws());
 }
 
+/* --- since when a majority is refused (S6) --- */
+
+/* Four of five managers were refused the master's port, the last of a majority of them 100 ms ago; one of them has had
+ * an answer 'answered_ms' ago. */
+static enum diagnosis_row refused_by_four(const int64_t since_ms[4], int64_t answered_ms)
+{
+    struct diagnosis d;
+    h->view.managers_n = 5;
+    h->view.managers[3] = h->view.managers[4] = h->view.managers[2];
+    handmade_fails(h, DB1, VIEW_REFUSED);
+    for (uint8_t m = 0; m < 4; m++) {
+        struct view_observation *o = &h->view.managers[m].servers[DB1];
+        *o = (struct view_observation){.outcome = VIEW_REFUSED, .refused_n = 3, .age_ms = 10, .failing_ms = since_ms[m],
+                                       .refused_span_ms = since_ms[m] - 10};
+    }
+    h->view.managers[4].servers[DB1] = (struct view_observation){
+        .outcome = VIEW_LOGIN_REFUSED, .age_ms = answered_ms, .ok_age_ms = 900, .alive_age_ms = answered_ms};
+    for (uint8_t i = DB2; i <= DB4; i++) {
+        for (uint8_t m = 0; m < 5; m++) {
+            h->view.managers[m].servers[i].age_ms = 10;
+            h->view.managers[m].servers[i].facts.channels[0].io = VIEW_IO_CONNECTING;
+        }
+    }
+    diagnose_verdict(cluster, &h->view, &d);
+    return d.row;
+}
+
+static void an_answer_after_a_majority_was_refused_contradicts(void **state)
+{
+    static const int64_t orders[][4] = {{200, 150, 100, 40}, {40, 100, 150, 200}, {200, 150, 40, 100},
+                                        {100, 40, 200, 150}, {150, 200, 40, 100}};
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(orders); i++) {
+        assert_int_not_equal(refused_by_four(orders[i], 60), DIAGNOSIS_GONE);
+        assert_int_not_equal(refused_by_four(orders[i], 99), DIAGNOSIS_GONE);
+        assert_int_equal(refused_by_four(orders[i], 120), DIAGNOSIS_GONE);
+    }
+}
+
 /* --- who follows whom --- */
 
 /* By server id where both are known, else by address: a copy at the same address is another server. */
@@ -461,6 +500,7 @@ int main(void)
         TEST(whatever_is_not_as_it_must_be_is_no_proof),
         TEST(a_stranger_is_who_acknowledges_or_may_soon),
         TEST(a_proof_is_withdrawn_on_the_word_of_two),
+        TEST(an_answer_after_a_majority_was_refused_contradicts),
         TEST(a_channel_is_from_whom_it_names),
         TEST(an_address_has_a_host_and_a_port),
     };
