@@ -8,9 +8,8 @@ theirs.
 kept: every seed of sim/seeds/. repeat: a seed gives the same bytes twice, and with the other build. compilers: the
 whole trace of seeds with several clusters is the same, byte for byte, from every build of --others (make
 sim-compilers).
-fresh: N seeds derived from the commit, the shares that the simulator promises, and its speed; seeds that fail by
-liveness alone are told. mutants: each is found by its kept seed. minimise: what is left of a failing seed fails alike.
-exits: a test for each exit code.
+fresh: N seeds derived from the commit, the shares that the simulator promises, and its speed. mutants: each is found
+by its kept seed. minimise: what is left of a failing seed fails alike. exits: a test for each exit code.
 marks: each is reached by one of 2,000 seeds, or excused in sim/marks.txt (that its excuses are not stale, and how often
 each is reached: make sim-marks, a part of test-full).
 Prints "ok NAME" or "FAILED NAME" and what was said. Exit 0 only when nothing failed.
@@ -26,7 +25,6 @@ import sys
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 SECONDS = 600
 LONG_SECONDS = 2400
-LIVENESS = 3  # Exit code of regent-sim: no safety rule was broken, but a liveness rule.
 AGAIN = 2000  # Seeds that are tried for a mutant whose kept seed finds it no longer.
 # Objects that must be the production ones, as source files.
 PRODUCTION = ["fsm/*.c", "plan/*.c", "mysql/verb*.c", "mysql/probe.c", "mysql/gtid*.c", "mysql/flavour.c",
@@ -164,12 +162,7 @@ def shares(output):
 def test_fresh(o):
     code, output = run([os.path.join(o.build, "regent-sim"), "--from", str(first_seed()), "--seeds", str(o.seeds)])
     print("\n".join(line for line in output.splitlines() if line.startswith(CLOSING)), flush=True)
-    # About one fresh seed in 400 still fails L1 to L3 alone, each for its own cause. They are told and counted here
-    # until they are none; the seeds of test_marks, always the same, must be live as well.
-    failing = re.findall(r"^FAILED seed .*$", output, re.M)
-    if code == LIVENESS:
-        print("\n".join(f"note: liveness: {line}" for line in failing), flush=True)
-    elif code != 0:
+    if code != 0:
         return f"exit {code}\n" + output
     found = shares(output)
     return "\n".join(f"{k}: {found[k]}, promised {v}" for k, v in PROMISES.items() if found[k] < v)
