@@ -17,6 +17,7 @@
 
 #include "lib/address.h"
 #include "lib/base/text.h"
+#include "lib/clock.h"
 #include "lib/conn_private.h"
 
 enum {
@@ -133,6 +134,7 @@ struct conn *conn_new(struct conn_net *net, const struct conn_hooks *hooks)
     struct conn *conn = calloc(1, sizeof *conn);
     if (conn == NULL) return NULL;
     conn->net = net;
+    conn->begun = clock_mono();
     conn_set_hooks(conn, hooks);
     conn->next = net->list;
     conn->link = &net->list;
@@ -473,6 +475,11 @@ enum frame_protocol conn_protocol(const struct conn *conn)
 bool conn_is_local(const struct conn *conn)
 {
     return conn->local;
+}
+
+struct mono conn_begun(const struct conn *conn)
+{
+    return conn->begun;
 }
 
 struct uv_loop_s *conn_loop(const struct conn *conn)

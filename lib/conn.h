@@ -26,6 +26,7 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
+#include "lib/base/mtime.h"
 #include "lib/base/must.h"
 #include "lib/conn_pace.h"
 #include "lib/conn_told.h"
@@ -142,6 +143,8 @@ void conn_set_user_timeout(struct conn *conn, int ms);
 const struct tls_identity *conn_identity(const struct conn *conn);
 enum frame_protocol conn_protocol(const struct conn *conn);
 bool conn_is_local(const struct conn *conn);
+/* When it was accepted, or dialled: before anything was read. */
+struct mono conn_begun(const struct conn *conn);
 struct uv_loop_s *conn_loop(const struct conn *conn);
 /* "manager m2 (id 2) at 10.0.0.2:4711": for texts. Borrowed until the next call. */
 const char *conn_name(const struct conn *conn);

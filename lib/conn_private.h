@@ -40,6 +40,7 @@ struct conn {
     bool settled; /* The owner has set a deadline of its own: the handshake is over for it too. */
     bool paused, full, finishing, closing;
     unsigned handles_n; /* Open: memory is freed with the last one. */
+    struct mono begun;
     uint64_t born_ms;   /* uv_now() when ready. */
     uint8_t preamble[FRAME_PREAMBLE_SIZE];
     size_t have;        /* Bytes of it. */

@@ -32,7 +32,7 @@ void observe_run(struct observe *observe);
 void observe_hangup(struct observe *observe, uint8_t cluster, uint8_t server);
 
 /* Takes what another manager saw. Reports of unknown managers, clusters or servers are ignored, and those that were
- * made under another declaration. Borrows 'report'. */
+ * made under another declaration. Ages count from when it was sent. Borrows 'report'. */
 void observe_receive(struct observe *observe, const struct proto_observation *report);
 
 /* Another manager leads now: push everything to it in the next round. */

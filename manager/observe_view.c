@@ -189,6 +189,6 @@ void observe_receive(struct observe *observe, const struct proto_observation *re
     while (m < cl->view.managers_n && cl->view.managers[m].id != report->manager_id) m++;
     if (m == cl->view.managers_n || m == cl->view.self) return;
     for (uint8_t i = 0; i < cl->servers_n; i++) take_observation(cl, m, i, &report->servers[i]);
-    cl->arrived[m] = observe->ports->clock.now(observe->ports->ctx);
+    cl->arrived[m] = mono_add_ms(observe->ports->clock.now(observe->ports->ctx), -report->late_ms);
     observe->changed(observe->changed_arg, cl->cluster);
 }

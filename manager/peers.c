@@ -11,6 +11,7 @@
 #include "lib/clock.h"
 #include "lib/log.h"
 #include "manager/stream.h"
+#include "manager/transit.h"
 
 struct peers {
     struct conn_net *net;
@@ -28,6 +29,7 @@ struct peers {
     bool stopping;
     struct stream *incoming[PEERS_INCOMING_MAX];
     struct hello hellos[PEERS_INCOMING_MAX]; /* Of incoming[i]; id 0: nothing was said yet. */
+    struct transit transits[PEERS_INCOMING_MAX];
     struct proto_observation observation; /* Encoded from, decoded into. */
 };
 
@@ -195,6 +197,7 @@ void peers_push(struct peers *peers, const struct fsm_cluster *cluster, const st
     TEXT_COPY(o->manager, peers->name);
     TEXT_COPY(o->cluster, cluster->name);
     o->declaration = cluster->version;
+    o->sent = clock_mono();
     o->servers_n = cluster->servers_n;
     for (uint8_t i = 0; i < cluster->servers_n; i++) {
         TEXT_COPY(o->names[i], cluster->servers[i].name);
@@ -285,6 +288,13 @@ static void in_digest(struct peers *p, struct stream *stream, const struct frame
     if (is_sender(p, stream, id)) p->hooks.digest(p->hooks.arg, id, &digest);
 }
 
+static int64_t late_ms(struct peers *p, struct stream *stream, struct mono sent)
+{
+    unsigned i = 0;
+    while (p->incoming[i] != stream) i++;
+    return transit_late_ms(&p->transits[i], sent, clock_mono());
+}
+
 static void in_frame(void *arg, struct stream *stream, const struct frame_header *header, const uint8_t *body)
 {
     struct peers *p = arg;
@@ -299,6 +309,7 @@ static void in_frame(void *arg, struct stream *stream, const struct frame_header
         return;
     }
     if (!is_sender(p, stream, p->observation.manager_id)) return;
+    p->observation.late_ms = late_ms(p, stream, p->observation.sent);
     p->hooks.received(p->hooks.arg, &p->observation);
 }
 
@@ -333,6 +344,7 @@ void peers_accept(struct peers *peers, struct conn *conn)
     if (peers->net->tls) drop_older(peers, conn_identity(conn)->id);
     peers->incoming[i] = stream_take(conn, in_frame, in_closed, peers);
     if (!peers->incoming[i]) return;
+    transit_begin(&peers->transits[i], conn_begun(conn));
     peers->refs++;
     peers->incoming_n++;
 }

@@ -41,6 +41,8 @@ struct proto_observation {
     char manager[FSM_NAME_SIZE];
     char cluster[FSM_NAME_SIZE];
     uint64_t declaration; /* The version of it that the sender knows: another may mean other servers by the names. */
+    struct mono sent;     /* By the sender's clock (manager/transit.h). Not set: it does not tell. */
+    int64_t late_ms;      /* Not sent: how long it was under way, as the receiver finds. */
     uint8_t servers_n;
     char names[FSM_SERVERS_MAX][FSM_NAME_SIZE];
     struct view_observation servers[FSM_SERVERS_MAX]; /* [servers_n]; those behind are not looked at. */

@@ -9,6 +9,8 @@
 
 enum { OBSERVATION_SIZE_MAX = 256 << 10 };
 
+static const int64_t SENT_US_MAX = INT64_MAX / 4; /* No clock tells that: differences of two do not overflow. */
+
 /* --- encoding --- */
 
 struct parts { /* The messages of one server; they borrow the texts. */
@@ -115,6 +117,7 @@ int proto_observation_encode(const struct proto_observation *o, void **data, siz
     m.manager = fields_bytes(o->manager);
     m.cluster = fields_bytes(o->cluster);
     m.declaration = o->declaration;
+    m.sent_us = o->sent.us;
     for (uint8_t i = 0; i < o->servers_n; i++) {
         fill_server(&parts[i], o->names[i], &o->servers[i]);
         servers[i] = &parts[i].server;
@@ -209,6 +212,7 @@ static void read_observation(struct fields *f, const Regent__Observation__Observ
     FIELDS_TEXT(f, m->manager, o->manager);
     FIELDS_TEXT(f, m->cluster, o->cluster);
     o->declaration = m->declaration;
+    o->sent.us = m->sent_us > 0 && m->sent_us < SENT_US_MAX ? m->sent_us : 0;
     o->servers_n = (uint8_t)fields_count(f, "servers", m->n_servers, FSM_SERVERS_MAX);
     for (uint8_t i = 0; i < o->servers_n; i++) {
         memset(&o->servers[i], 0, sizeof(o->servers[i]));

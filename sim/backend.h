@@ -23,7 +23,7 @@ struct backend *backend_new(struct manager *manager);
 void backend_free(struct backend *backend);
 
 /* First member of what managers send each other. */
-enum manager_word { WORD_RAFT = 1, WORD_OBSERVATION };
+enum manager_word { WORD_RAFT = 1, WORD_OBSERVATION, WORD_WELCOME };
 struct word_head {
     struct sim_blob blob;
     enum manager_word word;

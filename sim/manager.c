@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "lib/base/text.h"
+#include "lib/clock.h"
 #include "sim/check.h"
 #include "sim/world.h"
 
@@ -311,23 +312,48 @@ static void on_hangup(void *arg, uint8_t cluster, uint8_t server, enum port_sess
 
 static void on_received(void *arg, struct sim_blob *blob)
 {
-    struct manager *m = arg;
+    struct incoming *in = arg;
     const struct word_head *head = (const struct word_head *)blob;
-    if (head->word == WORD_RAFT) backend_receive(m->backend, SIM_WORLD, blob);
-    else peers_take(m, blob);
+    if (head->word == WORD_RAFT) backend_receive(in->manager->backend, SIM_WORLD, blob);
+    else peers_take(in, blob);
 }
 
 static void on_closed(void *arg, enum sim_closed why)
 {
-    (void)arg;
+    struct incoming *in = arg, **at = &in->manager->incoming;
     (void)why;
+    while (*at != in) at = &(*at)->next;
+    *at = in->next;
+    free(in);
+}
+
+static void welcome_free(struct sim_blob *blob)
+{
+    free(blob);
+}
+
+/* With TLS who connects hears of us before it sends. */
+static void welcome(struct sim_stream *stream)
+{
+    struct word_head *w = malloc(sizeof *w);
+    MUST(w);
+    *w = (struct word_head){{1, welcome_free}, WORD_WELCOME};
+    (void)sim_stream_send(stream, &w->blob);
 }
 
 static bool on_accept(void *arg, struct sim_stream *stream, sim_node from)
 {
     static const struct sim_stream_ops ops = {NULL, on_received, on_closed};
+    struct manager *m = arg;
+    struct incoming *in = calloc(1, sizeof *in);
     (void)from;
-    sim_stream_take(stream, &ops, arg);
+    MUST(in);
+    in->manager = m;
+    in->next = m->incoming;
+    m->incoming = in;
+    transit_begin(&in->transit, clock_mono());
+    sim_stream_take(stream, &ops, in);
+    welcome(stream);
     return true;
 }
 
@@ -415,6 +441,11 @@ static void killed(void *arg, bool power_lost)
     if (m->consensus) consensus_stop(m->consensus, NULL, NULL);
     run_deferred(m);
     disk_crash(&m->disk, power_lost);
+    while (m->incoming) {
+        struct incoming *in = m->incoming;
+        m->incoming = in->next;
+        free(in);
+    }
     if (m->driver) driver_free(m->driver);
     if (m->execute) execute_free(m->execute);
     if (m->observe) observe_free(m->observe);

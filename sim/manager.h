@@ -12,6 +12,7 @@
 #include "manager/driver.h"
 #include "manager/hand_over.h"
 #include "manager/sessions.h"
+#include "manager/transit.h"
 #include "sim/backend.h"
 
 struct world;
@@ -25,6 +26,13 @@ struct peer_link {
     bool is_open;
     uint64_t leader_id; /* 0: nobody. */
     sim_event retry;
+};
+
+/* A connection that another manager began. Freed with the life, or when it closes. */
+struct incoming {
+    struct manager *manager;
+    struct transit transit;
+    struct incoming *next;
 };
 
 struct manager {
@@ -49,6 +57,7 @@ struct manager {
     struct driver *driver;
     struct hand_over *hand_over;
     struct peer_link peers;
+    struct incoming *incoming;
     sim_event round, timer, later;
     struct mono wake_at;
     bool in_round, applied, is_dying;
@@ -89,6 +98,6 @@ struct manager *manager_of_loop(struct uv_loop_s *loop);
 /* Follows the leader; pushes observations to it; takes what others push. */
 void peers_follow(struct manager *manager);
 void peers_send(struct manager *manager, uint8_t cluster, const struct view_manager *mine, uint8_t servers_n);
-void peers_take(struct manager *manager, struct sim_blob *blob);
+void peers_take(struct incoming *incoming, struct sim_blob *blob);
 
 #endif

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "lib/base/text.h"
+#include "lib/clock.h"
 #include "manager/peers.h"
 #include "proto/convert.h"
 #include "sim/manager.h"
@@ -28,16 +29,17 @@ static void dial(void *arg);
 
 static void on_opened(void *arg)
 {
+    (void)arg; /* The leader's process may stand still. */
+}
+
+/* The welcome; the leader says nothing else on this connection. */
+static void on_received(void *arg, struct sim_blob *blob)
+{
     struct manager *m = arg;
+    (void)blob;
     m->peers.is_open = true;
     observe_push_all(m->observe);
     manager_wake(m);
-}
-
-static void on_received(void *arg, struct sim_blob *blob)
-{
-    (void)arg; /* The leader says nothing on this connection. */
-    (void)blob;
 }
 
 static void on_closed(void *arg, enum sim_closed why)
@@ -85,6 +87,7 @@ void peers_send(struct manager *manager, uint8_t cluster, const struct view_mana
     (void)TEXT_COPY(o->manager, m->name);
     (void)TEXT_COPY(o->cluster, declared->name);
     o->declaration = declared->version;
+    o->sent = clock_mono();
     o->servers_n = servers_n;
     for (uint8_t i = 0; i < servers_n; i++) {
         (void)TEXT_COPY(o->names[i], declared->servers[i].name);
@@ -97,11 +100,13 @@ void peers_send(struct manager *manager, uint8_t cluster, const struct view_mana
     (void)sim_stream_send(m->peers.stream, &w->head.blob);
 }
 
-void peers_take(struct manager *manager, struct sim_blob *blob)
+void peers_take(struct incoming *incoming, struct sim_blob *blob)
 {
     const struct observation_word *w = (const struct observation_word *)blob;
+    struct manager *m = incoming->manager;
     struct err e = {0};
-    if (manager->is_dying) return;
+    if (m->is_dying) return;
     MUST(proto_observation_decode(&scratch, w->data, w->size, &e) == 0);
-    observe_receive(manager->observe, &scratch);
+    scratch.late_ms = transit_late_ms(&incoming->transit, scratch.sent, clock_mono());
+    observe_receive(m->observe, &scratch);
 }

@@ -29,9 +29,9 @@ AGAIN = 2000  # Seeds that are tried for a mutant whose kept seed finds it no lo
 # Objects that must be the production ones, as source files.
 PRODUCTION = ["fsm/*.c", "plan/*.c", "mysql/verb*.c", "mysql/probe.c", "mysql/gtid*.c", "mysql/flavour.c",
               "mysql/result.c", "manager/driver.c", "manager/execute.c", "manager/observe*.c", "manager/consensus.c",
-              "manager/sessions.c", "manager/hand_over.c", "manager/report_state.c", "raft/node*.c", "raft/guard.c",
-              "raft/preflight.c",
-              "proto/command.c", "proto/snapshot*.c", "proto/observation.c"]
+              "manager/sessions.c", "manager/hand_over.c", "manager/transit.c", "manager/report_state.c",
+              "raft/node*.c", "raft/guard.c", "raft/preflight.c", "proto/command.c", "proto/snapshot*.c",
+              "proto/observation.c"]
 SEVERAL_CLUSTERS = (3, 4, 9, 12, 16, 18)
 CLOSING = ("shares:", "rates:", "speed:", "digest:", "sim:")
 PROMISES = {"failover": 60, "change": 30, "seconds": 120, "faults": 5, "writes": 10, "probes": 20}

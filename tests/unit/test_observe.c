@@ -191,6 +191,21 @@ static void reports_of_others_grow_old_as_a_whole(void **state)
     assert_false(observe_view(o, 0)->managers[1].heard);
 }
 
+/* It stood still in the network: what it tells is older than it says, and it is not heard for as long (S6). */
+static void reports_that_come_late_are_as_old_as_they_are(void **state)
+{
+    (void)state;
+    observe_run(o);
+    struct proto_observation *t = told_by(2);
+    t->late_ms = 1500;
+    observe_receive(o, t);
+    const struct view_manager *m2 = &observe_view(o, 0)->managers[1];
+    assert_true(m2->heard);
+    assert_int_equal(m2->servers[1].age_ms, 1505);
+    fake_pass(f, 501);
+    assert_false(observe_view(o, 0)->managers[1].heard);
+}
+
 static void answer_replica_probe(uint8_t server)
 {
     struct answer_server a = answer_replica();
@@ -284,6 +299,7 @@ int main(void)
         T(unreadable_credentials_are_neither_life_nor_death),
         T(what_did_not_end_tells_nothing),
         T(reports_of_others_grow_old_as_a_whole),
+        T(reports_that_come_late_are_as_old_as_they_are),
         T(slow_answers_make_nobody_deaf),
         T(reports_that_do_not_fit_are_ignored),
         T(changes_are_pushed_at_once_and_the_rest_once_a_period),

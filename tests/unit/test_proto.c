@@ -729,6 +729,7 @@ static void fill_observation(struct proto_observation *o)
     FILL(o->manager);
     FILL(o->cluster);
     o->declaration = 7;
+    o->sent.us = 123456789;
     o->servers_n = FSM_SERVERS_MAX;
     for (int i = 0; i < FSM_SERVERS_MAX; i++) {
         struct view_observation *v = &o->servers[i];
