@@ -56,6 +56,29 @@ static void note_receive_marks(struct observe_server *s, const struct view_facts
     }
 }
 
+static bool is_same_incarnation(const struct view_facts *a, const struct view_facts *b)
+{
+    return a->set && a->started_s == b->started_s && text_equal(a->identity, b->identity);
+}
+
+/* What two whole answers make certain of the commits between them, the second of which has just come. The count moved:
+ * one was acknowledged since the first was asked for. It did not, and some wait in both: none was since the first came,
+ * whatever was not read meanwhile. Returns stalled_ms. */
+static int64_t note_flow(struct observe_server *s, const struct view_facts *was, const struct view_facts *is,
+                         struct mono now)
+{
+    bool is_same = is_same_incarnation(was, is);
+    bool has_moved = is_same && was->yes_tx != is->yes_tx;
+    if (!is_same) s->acked_at = MONO_NEVER;
+    if (has_moved) s->acked_at = s->ok_asked_at;
+    s->ok_asked_at = s->started_at;
+
+    if (is->wait_sessions == 0) s->waiting_since = MONO_NEVER;
+    else if (!is_same || has_moved || !mono_is_set(s->waiting_since)) s->waiting_since = now;
+    bool is_long = mono_is_set(s->waiting_since) && mono_before(s->waiting_since, s->started_at);
+    return is_long ? mono_since_ms(s->started_at, s->waiting_since) : 0;
+}
+
 /* True when a decision may depend on the difference between two probes. */
 static bool facts_differ(const struct view_facts *a, const struct view_facts *b)
 {
@@ -104,8 +127,10 @@ static void note_attempt(struct observe *o, struct observe_server *s, enum view_
     if (facts) {
         changed = changed || facts_differ(&mine->facts, facts);
         note_receive_marks(s, facts, now);
+        int64_t stalled_ms = note_flow(s, &mine->facts, facts, now);
         s->took_ms = mono_is_set(s->started_at) ? mono_since_ms(now, s->started_at) : 0;
         mine->facts = *facts;
+        mine->facts.stalled_ms = stalled_ms;
         s->ok_at = now;
     }
     cl->pushable = true;

@@ -22,12 +22,15 @@ struct observe_server {
     struct mono due_at, started_at, ended_at, ok_at, alive_at, failing_since, refused_first;
     uint64_t mark[VIEW_CHANNELS_MAX];
     struct mono mark_at[VIEW_CHANNELS_MAX];
+    struct mono ok_asked_at;   /* When the last whole answer was asked for. */
+    struct mono waiting_since; /* Commits have surely waited, and none was acknowledged. Never: nobody waits. */
+    struct mono acked_at;      /* A commit was acknowledged then, or later. Never: not seen in this incarnation. */
     int64_t took_ms; /* The last whole answer: what it tells may be as old as its question. */
 };
 
 /* Ages of a pushed observation as of its arrival. */
 struct observe_ages {
-    int64_t age_ms, ok_age_ms, alive_age_ms, failing_ms;
+    int64_t age_ms, ok_age_ms, alive_age_ms, failing_ms, acked_ms;
     int64_t idle_ms[VIEW_CHANNELS_MAX];
 };
 

@@ -99,6 +99,7 @@ static void fill_own_ages(struct observe_cluster *cl, struct mono now)
         v->ok_age_ms = age_of(now, s->ok_at);
         v->alive_age_ms = age_of(now, s->alive_at);
         v->failing_ms = mono_is_set(s->failing_since) ? mono_since_ms(now, s->failing_since) : 0;
+        v->facts.acked_ms = age_of(now, s->acked_at);
         for (uint8_t c = 0; c < v->facts.channels_n && c < VIEW_CHANNELS_MAX; c++)
             v->facts.channels[c].idle_ms = idle_of(s, c, now);
     }
@@ -123,6 +124,7 @@ static void fill_told_ages(struct observe_cluster *cl, uint8_t m, struct mono no
         v->ok_age_ms = aged(a->ok_age_ms, by_ms);
         v->alive_age_ms = aged(a->alive_age_ms, by_ms);
         v->failing_ms = a->failing_ms > 0 ? a->failing_ms + by_ms : 0;
+        v->facts.acked_ms = aged(a->acked_ms, by_ms);
         /* Grows with the age of the probe; plan/diagnose.c takes that age off, since what came later is unknown. */
         for (uint8_t c = 0; c < v->facts.channels_n && c < VIEW_CHANNELS_MAX; c++)
             v->facts.channels[c].idle_ms = aged(a->idle_ms[c], by_ms);
@@ -175,7 +177,8 @@ static void take_observation(struct observe_cluster *cl, uint8_t m, uint8_t i, c
 {
     struct observe_ages *a = &cl->ages[m][i];
     cl->view.managers[m].servers[i] = *told;
-    *a = (struct observe_ages){told->age_ms, told->ok_age_ms, told->alive_age_ms, told->failing_ms, {0}};
+    *a = (struct observe_ages){told->age_ms,     told->ok_age_ms,      told->alive_age_ms,
+                               told->failing_ms, told->facts.acked_ms, {0}};
     for (uint8_t c = 0; c < VIEW_CHANNELS_MAX; c++) a->idle_ms[c] = told->facts.channels[c].idle_ms;
 }
 

@@ -61,6 +61,7 @@ static const struct flavour mariadb = {
         .replica_on = "RPL_SEMI_SYNC_SLAVE_STATUS",
         .source_clients = "RPL_SEMI_SYNC_MASTER_CLIENTS",
         .no_tx = "RPL_SEMI_SYNC_MASTER_NO_TX",
+        .yes_tx = "RPL_SEMI_SYNC_MASTER_YES_TX",
         .wait_sessions = "RPL_SEMI_SYNC_MASTER_WAIT_SESSIONS",
     },
 };

@@ -29,7 +29,7 @@ struct flavour_variables {
 
 /* Status counters, as information_schema.GLOBAL_STATUS names them (upper case). */
 struct flavour_status {
-    const char *source_on, *replica_on, *source_clients, *no_tx, *wait_sessions;
+    const char *source_on, *replica_on, *source_clients, *no_tx, *yes_tx, *wait_sessions;
 };
 
 struct flavour {

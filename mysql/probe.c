@@ -47,8 +47,8 @@ static void add_status(struct text *sql, const struct flavour_status *s)
     text_addf(sql,
               "SELECT VARIABLE_NAME AS status_name, VARIABLE_VALUE AS status_value, UNIX_TIMESTAMP() AS at_s"
               " FROM information_schema.GLOBAL_STATUS WHERE VARIABLE_NAME IN ('UPTIME', '%s', '%s', '%s', '%s',"
-              " '%s');\n",
-              s->source_on, s->replica_on, s->source_clients, s->no_tx, s->wait_sessions);
+              " '%s', '%s');\n",
+              s->source_on, s->replica_on, s->source_clients, s->no_tx, s->yes_tx, s->wait_sessions);
 }
 
 void probe_write(enum fsm_flavour flavour, struct text *sql)
@@ -164,6 +164,7 @@ static bool read_status(const struct db_result *result, const struct flavour_sta
         if (db_is_name(name, names->replica_on)) facts->replica_on = is_on(text);
         if (db_is_name(name, names->source_clients)) facts->source_clients = (uint32_t)value;
         if (db_is_name(name, names->no_tx)) facts->no_tx = value;
+        if (db_is_name(name, names->yes_tx)) facts->yes_tx = value;
         if (db_is_name(name, names->wait_sessions)) facts->wait_sessions = (uint32_t)value;
     }
     return started;
@@ -283,6 +284,7 @@ enum view_outcome probe_read(enum fsm_flavour flavour, const struct db_result *r
         text_add(error, "the answer to the probe has not the expected shape");
         return VIEW_FAILED;
     }
+    facts->stalled_ms = facts->acked_ms = -1; /* One probe does not tell. */
     facts->set = true;
     return VIEW_OK;
 }

@@ -13,7 +13,8 @@ enum { PROBE_SQL_SIZE = 4096 };
 void probe_write(enum fsm_flavour flavour, struct text *sql);
 
 /* Reads the probe's answer into '*facts' (facts->set true). Returns VIEW_OK, VIEW_UNSUPPORTED (with facts->version and
- * 'error'), or VIEW_FAILED with 'error' when the answer has not the expected shape. idle_ms is left at -1. */
+ * 'error'), or VIEW_FAILED with 'error' when the answer has not the expected shape. idle_ms, stalled_ms and acked_ms
+ * are left at -1: they take several probes (manager/observe.c). */
 enum view_outcome probe_read(enum fsm_flavour flavour, const struct db_result *result, struct view_facts *facts,
                              struct text *error);
 

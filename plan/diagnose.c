@@ -10,7 +10,12 @@
 #include "plan/diagnose_text.h"
 #include "plan/sight.h"
 
-enum { REFUSED_SPAN_MS = 20, REFUSED_N = 2 };
+enum {
+    REFUSED_SPAN_MS = 20,
+    REFUSED_N = 2,
+    /* An ack takes a round trip and one fsync. Where none came for so long, and the acker is lost, it will not come. */
+    BLOCKED_MS = 1000,
+};
 
 /* What the managers saw of the master. Counts are of managers, by their newest attempt. */
 struct tally {
@@ -265,6 +270,29 @@ static unsigned lost_ackers(const struct fsm_cluster *cluster, const struct view
     return n;
 }
 
+/* No commit was acknowledged for so long while some waited, by whoever of the managers has seen most of it; unless the
+ * count has moved since, in the youngest answer. -1: who got that one cannot tell. */
+static int64_t stalled_ms(const struct fsm_cluster *cluster, const struct view *view, const struct view_facts *youngest)
+{
+    int64_t longest_ms = youngest->stalled_ms;
+    if (longest_ms < 0) return -1;
+    for (uint8_t m = 0; m < view->managers_n; m++) {
+        const struct view_observation *o = &view->managers[m].servers[cluster->master];
+        if (!sight_heard(view, m) || !sight_ok(cluster, o)) continue;
+        bool is_same = o->facts.started_s == youngest->started_s && o->facts.yes_tx == youngest->yes_tx;
+        if (is_same && o->facts.stalled_ms > longest_ms) longest_ms = o->facts.stalled_ms;
+    }
+    return longest_ms;
+}
+
+/* That some wait tells nothing by itself: on a busy master some do at nearly every moment, and yet commits flow, also
+ * when the managers cannot reach an acker that the master reaches. */
+static bool is_standing_still(const struct fsm_cluster *cluster, const struct view *view, const struct tally *t)
+{
+    int64_t ms = stalled_ms(cluster, view, t->facts);
+    return ms < 0 || ms >= BLOCKED_MS;
+}
+
 static bool is_blocked(const struct fsm_cluster *cluster, const struct view *view, const struct tally *t)
 {
     const struct fsm_reign *reign = fsm_reign_current(cluster);
@@ -272,8 +300,9 @@ static bool is_blocked(const struct fsm_cluster *cluster, const struct view *vie
     if (!t->facts->source_enabled || t->facts->wait_sessions == 0) return false;
     /* Also where nobody is to acknowledge: semi-sync was switched on there by somebody else. */
     if (reign == NULL || reign->k == 0) return t->facts->source_clients < 1;
+    if (t->facts->source_clients < reign->k) return true;
     unsigned lost = lost_ackers(cluster, view, reign->ackers);
-    return t->facts->source_clients < reign->k || fsm_set_count(reign->ackers) < reign->k + lost;
+    return fsm_set_count(reign->ackers) < reign->k + lost && is_standing_still(cluster, view, t);
 }
 
 static bool is_heard_by_follower(const struct fsm_cluster *cluster, const struct view *view)

@@ -40,6 +40,8 @@ static void add_manager(struct text *t, const struct fsm_cluster *cluster, const
     }
     if (o->outcome == VIEW_OK && o->facts.wait_sessions > 0) {
         text_addf(t, ", %u commits wait, %u ackers", o->facts.wait_sessions, o->facts.source_clients);
+        if (o->facts.stalled_ms > 0)
+            text_addf(t, ", none acknowledged for %lld ms", (long long)o->facts.stalled_ms);
     }
     if (!view_outcome_is_alive(o->outcome) && o->failing_ms > 0) {
         text_addf(t, ", no answer for %lld ms", (long long)o->failing_ms);
@@ -95,7 +97,8 @@ static const char *change_of_row(enum diagnosis_row row)
     case DIAGNOSIS_RESTARTED: return "a majority of the managers reads it writable";
     case DIAGNOSIS_CLOSED:
         return "an operator opens it again (SET GLOBAL read_only = 0), or replaces it: regent failover";
-    case DIAGNOSIS_BLOCKED: return "an acker attaches to the master, or the waiting commits end";
+    case DIAGNOSIS_BLOCKED:
+        return "an acker attaches to the master, a commit is acknowledged, or the waiting commits end";
     case DIAGNOSIS_ALARM: return "the alarm is cured (account, connection limit), or the master stops answering";
     case DIAGNOSIS_GONE: return "one reachable follower still connected to the master, or an answer to a majority";
     case DIAGNOSIS_SILENT: return "an event or heartbeat at one reachable follower, or an answer to a majority";

@@ -112,13 +112,26 @@ static unsigned ackers_needed(const struct work *w)
     return reign != NULL ? reign->k : 0;
 }
 
-/* The master says itself that commits come through: enough ackers are attached and none waits; or it waits for nobody,
- * since somebody switched semi-sync off. */
+/* Somebody has seen that a commit was acknowledged on the master since this leader began to look. */
+static bool has_flow(const struct work *w)
+{
+    for (uint8_t m = 0; m < w->in->view->managers_n; m++) {
+        const struct view_observation *o = &w->in->view->managers[m].servers[w->cluster->master];
+        if (!sight_heard(w->in->view, m) || !is_young(w, w->cluster->master, o)) continue;
+        if (o->facts.acked_ms >= 0 && o->facts.acked_ms <= work_step_ms(w)) return true;
+    }
+    return false;
+}
+
+/* The master says itself that commits come through: enough ackers are attached, and none waits, or others were
+ * acknowledged (on a busy master some wait at nearly every moment); or it waits for nobody, since somebody switched
+ * semi-sync off. */
 static bool is_serving(const struct work *w)
 {
     const struct view_observation *o = young_sight(w, w->cluster->master);
     if (o == NULL || o->facts.read_only) return false;
-    return !o->facts.source_on || (o->facts.wait_sessions == 0 && o->facts.source_clients >= ackers_needed(w));
+    if (!o->facts.source_on) return true;
+    return o->facts.source_clients >= ackers_needed(w) && (o->facts.wait_sessions == 0 || has_flow(w));
 }
 
 /* Somebody is seen who could prove the end of the reign: the master, closed (F2), or enough of its ackers (F1). While

@@ -84,7 +84,13 @@ struct view_facts {
     bool replica_on;       /* Rpl_semi_sync_slave_status = ON */
     uint32_t source_clients;
     uint64_t no_tx;        /* Commits that did not wait: grows only while not lossless. */
-    uint32_t wait_sessions;/* Commits that wait now. */
+    uint32_t wait_sessions;/* Commits that wait now: on a busy master some do at nearly every moment, and yet flow. */
+    uint64_t yes_tx;       /* Commits that were acknowledged. Stands still while none is, whatever ends their waits. */
+    /* What this manager makes of successive probes; each -1 when it cannot tell (also: it is of an older version). */
+    int64_t stalled_ms;    /* For so long, when the server was asked, commits had surely waited without one being
+                            * acknowledged. 0: nobody waits, or that has just begun. Does not grow with the age of the
+                            * probe: what came later is unknown. */
+    int64_t acked_ms;      /* Since a commit was acknowledged, at most, at the manager's clock. -1, too: not seen. */
     uint64_t source_timeout_ms;
     bool after_sync;       /* wait point */
     bool wait_no_replica;

@@ -16,6 +16,7 @@ static const int64_t SENT_US_MAX = INT64_MAX / 4; /* No clock tells that: differ
 struct parts { /* The messages of one server; they borrow the texts. */
     Regent__Observation__Server server;
     Regent__Observation__Facts facts;
+    Regent__Observation__Flow flow;
     Regent__Observation__Channel channels[VIEW_CHANNELS_MAX];
     Regent__Observation__Channel *pointers[VIEW_CHANNELS_MAX];
 };
@@ -44,6 +45,14 @@ static void fill_channel(Regent__Observation__Channel *m, const struct view_chan
     m->gtid = c->gtid;
     m->lag_ms = c->lag_ms;
     m->idle_ms = c->idle_ms;
+}
+
+static void fill_flow(Regent__Observation__Flow *m, const struct view_facts *f)
+{
+    regent__observation__flow__init(m);
+    m->yes_tx = f->yes_tx;
+    m->stalled_ms = f->stalled_ms;
+    m->acked_ms = f->acked_ms;
 }
 
 static void fill_facts(struct parts *p, const struct view_facts *f)
@@ -78,6 +87,8 @@ static void fill_facts(struct parts *p, const struct view_facts *f)
     m->gtid_strict = f->gtid_strict;
     m->binlog_on = f->binlog_on;
     m->channels_n = f->channels_n;
+    fill_flow(&p->flow, f);
+    m->flow = &p->flow;
     m->n_channels = described(f->channels_n);
     m->channels = p->pointers;
     for (uint8_t i = 0; i < m->n_channels; i++) {
@@ -160,6 +171,14 @@ static void read_channels(struct fields *f, const Regent__Observation__Facts *m,
     for (size_t i = 0; i < m->n_channels; i++) read_channel(f, m->channels[i], &facts->channels[i]);
 }
 
+/* A manager of an older version cannot tell. */
+static void read_flow(const Regent__Observation__Flow *m, struct view_facts *facts)
+{
+    facts->yes_tx = m != NULL ? m->yes_tx : 0;
+    facts->stalled_ms = m != NULL ? m->stalled_ms : -1;
+    facts->acked_ms = m != NULL ? m->acked_ms : -1;
+}
+
 static void read_facts(struct fields *f, const Regent__Observation__Facts *m, struct view_facts *facts)
 {
     facts->set = true;
@@ -189,6 +208,7 @@ static void read_facts(struct fields *f, const Regent__Observation__Facts *m, st
     facts->log_replica_updates = m->log_replica_updates;
     facts->gtid_strict = m->gtid_strict;
     facts->binlog_on = m->binlog_on;
+    read_flow(m->flow, facts);
     read_channels(f, m, facts);
 }
 

@@ -48,7 +48,7 @@ static void handmade_facts(struct view_facts *f, const struct fsm_cluster *c, ui
                              .source_clients = i == 0 ? 1 : 0, .replica_enabled = i == 1, .replica_on = i == 1,
                              .after_sync = true, .wait_no_replica = true, .source_timeout_ms = 4294967295,
                              .kill_conn_timeout_s = 1, .durable = true, .relay_durable = true, .binlog_on = true,
-                             .log_replica_updates = true, .gtid_strict = true};
+                             .log_replica_updates = true, .gtid_strict = true, .acked_ms = -1};
     TEXT_COPY(f->version, "10.11.14-MariaDB");
     TEXT_COPY(f->identity, c->servers[i].identity);
     TEXT_COPY(f->executed, "0-11-1234");

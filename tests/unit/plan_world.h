@@ -29,9 +29,11 @@ struct world_server {
     uint64_t applied;            /* Of those executed, what came by replication: all that a replica says of itself. */
     uint8_t wrote_by, came_from; /* Server id of who wrote the last executed one, the last applied one; 0: a master. */
     uint64_t started;            /* Incarnation. */
-    uint64_t no_tx;
+    uint64_t no_tx, yes_tx;
+    bool is_busy;                /* Some commit waits at every moment. */
+    int64_t acked_at;            /* Of a busy one: when a commit was acknowledged last. */
     unsigned strangers;          /* Undeclared semi-sync clients. */
-    uint32_t wait_sessions, heartbeat_ms;
+    uint32_t heartbeat_ms;
     bool never_closes;           /* CLOSE does not end. */
     bool source_off, after_commit, no_wait, not_durable, relay_not_durable;
     char identity[FSM_NAME_SIZE];
@@ -56,6 +58,7 @@ struct world {
     int64_t now; /* Milliseconds. */
     struct world_server servers[FSM_SERVERS_MAX];
     uint8_t servers_n;
+    bool has_no_past[WORLD_MANAGERS]; /* A manager that has seen one count of each server, so it knows no difference. */
     struct world_verb verbs[FSM_SERVERS_MAX];
     uint64_t seq; /* Of proposals. */
     int64_t step_at, led_at;
@@ -189,7 +192,10 @@ static inline void world_facts(struct world *w, uint8_t i, struct view_facts *f)
     f->source_enabled = s->source_enabled;
     f->source_on = s->source_enabled && !s->source_off;
     f->no_tx = s->no_tx;
-    f->wait_sessions = s->wait_sessions;
+    f->wait_sessions = s->is_busy && s->source_enabled ? 1 : 0;
+    f->yes_tx = s->yes_tx;
+    f->acked_ms = s->acked_at != 0 ? w->now - s->acked_at : -1;
+    f->stalled_ms = f->wait_sessions > 0 && s->acked_at != 0 ? f->acked_ms : 0;
     f->replica_enabled = s->replica_flag;
     f->replica_on = s->replica_flag && world_io(w, s) == VIEW_IO_YES;
     f->source_clients = world_clients(w, i);
@@ -237,6 +243,7 @@ static inline void world_observe(struct world *w, uint8_t m, uint8_t i)
         o->age_ms = o->ok_age_ms = o->alive_age_ms = is_late ? age + since : age;
         o->failing_ms = o->refused_n = 0;
         world_facts(w, i, &o->facts);
+        if (w->has_no_past[m]) o->facts.stalled_ms = 0, o->facts.acked_ms = -1;
     }
 }
 
@@ -254,6 +261,12 @@ static inline void world_look(struct world *w)
 
 /* --- the servers replicate --- */
 
+static inline void world_acknowledge(struct world *w, int source)
+{
+    w->servers[source].yes_tx++;
+    w->servers[source].acked_at = w->now;
+}
+
 static inline void world_replicate(struct world *w)
 {
     for (uint8_t i = 0; i < w->servers_n; i++) {
@@ -262,6 +275,7 @@ static inline void world_replicate(struct world *w)
         const struct world_server *source = s->source >= 0 ? &w->servers[s->source] : NULL;
         bool receives = source != NULL && s->receiving && world_is_up(source);
         if (receives && source->executed > s->received) s->received = source->executed;
+        if (receives && s->replica_flag && source->is_busy) world_acknowledge(w, s->source);
         if (!s->applier || s->slow_applier) continue;
         if (s->wrote_by != 0 && s->received > s->applied) {
             s->applier = false; /* What it is to execute is out of order behind what was written here. */

@@ -9,7 +9,7 @@
 #include "lib/base/text.h"
 #include "mysql/result.h"
 
-enum { ANSWER_STATUS_N = 6, ANSWER_COLUMNS_N = 18, ANSWER_CHANNELS_MAX = 6 };
+enum { ANSWER_STATUS_N = 7, ANSWER_COLUMNS_N = 18, ANSWER_CHANNELS_MAX = 6 };
 
 /* Cells as the server writes them. */
 struct answer_channel {
@@ -22,7 +22,7 @@ struct answer_server {
     const char *executed_replica, *executed_any, *binlog;
     const char *strict, *log_bin, *log_updates, *sync_binlog, *flush_log, *sync_relay;
     const char *source_enabled, *replica_enabled, *timeout, *wait_point, *wait_no_replica, *kill_conn;
-    const char *source_on, *replica_on, *clients, *no_tx, *waiting;
+    const char *source_on, *replica_on, *clients, *no_tx, *yes_tx, *waiting;
     const char *identity, *token, *epoch, *term;
     unsigned channels_n;
     struct answer_channel channels[ANSWER_CHANNELS_MAX];
@@ -55,8 +55,8 @@ static struct answer_server answer_replica(void)
         .binlog = "0-1-100", .strict = "1", .log_bin = "1", .log_updates = "1", .sync_binlog = "1", .flush_log = "1",
         .sync_relay = "1", .source_enabled = "0", .replica_enabled = "1", .timeout = "4294967295",
         .wait_point = "AFTER_SYNC", .wait_no_replica = "1", .kill_conn = "1", .source_on = "OFF", .replica_on = "ON",
-        .clients = "0", .no_tx = "0", .waiting = "0", .identity = "id-db2", .token = "10", .epoch = "1",
-        .term = "1",
+        .clients = "0", .no_tx = "0", .yes_tx = "0", .waiting = "0", .identity = "id-db2", .token = "10",
+        .epoch = "1", .term = "1",
         .channels_n = 1,
         .channels = {{.name = "", .host = "db1", .port = "3311", .server_id = "1", .log = "bin.000001",
                       .log_pos = "4711", .io = "Yes", .sql = "Yes", .io_errno = "0", .io_error = "", .sql_errno = "0",
@@ -84,6 +84,7 @@ static void answer_make(struct answer_server *s, struct db_result *result)
                             "RPL_SEMI_SYNC_SLAVE_STATUS", s->replica_on, s->at_s,
                             "RPL_SEMI_SYNC_MASTER_CLIENTS", s->clients, s->at_s,
                             "RPL_SEMI_SYNC_MASTER_NO_TX", s->no_tx, s->at_s,
+                            "RPL_SEMI_SYNC_MASTER_YES_TX", s->yes_tx, s->at_s,
                             "RPL_SEMI_SYNC_MASTER_WAIT_SESSIONS", s->waiting, s->at_s};
     _Static_assert(sizeof(variables) <= sizeof(s->variables), "room");
     _Static_assert(sizeof(status) == sizeof(s->status), "room");

@@ -177,29 +177,34 @@ static void test_closed(void **state)
     assert_true(d.acts);
 }
 
+/* All managers read of the master: so many commits wait, and for so long none was acknowledged. */
+static void commits_wait(uint32_t n, int64_t stalled_ms, uint32_t clients)
+{
+    for (uint8_t m = 0; m < WORLD_MANAGERS; m++) {
+        seen(m, DB1)->facts.wait_sessions = n;
+        seen(m, DB1)->facts.stalled_ms = stalled_ms;
+        seen(m, DB1)->facts.source_clients = clients;
+    }
+}
+
 static void test_blocked(void **state)
 {
     (void)state;
-    for (uint8_t m = 0; m < WORLD_MANAGERS; m++) {
-        seen(m, DB1)->facts.wait_sessions = 3;
-        seen(m, DB1)->facts.source_clients = 0;
-    }
-    assert_row(BLOCKED);
+    commits_wait(3, 0, 0);
+    assert_row(BLOCKED); /* Who could acknowledge is not there: that tells at once. */
     assert_false(d.acts);
     assert_says("3 commits wait, 0 ackers");
     /* Commits that wait for an acker that is there are the normal case. */
-    for (uint8_t m = 0; m < WORLD_MANAGERS; m++) seen(m, DB1)->facts.source_clients = 1;
+    commits_wait(3, 5000, 1);
     assert_row(OK);
+    assert_says("3 commits wait, 1 ackers, none acknowledged for 5000 ms");
 }
 
 /* The connection of an acker that lost its power is counted for minutes; the managers do not reach it. */
 static void test_blocked_by_a_lost_acker(void **state)
 {
     (void)state;
-    for (uint8_t m = 0; m < WORLD_MANAGERS; m++) {
-        seen(m, DB1)->facts.wait_sessions = 3;
-        seen(m, DB1)->facts.source_clients = 1;
-    }
+    commits_wait(3, 1000, 1);
     seen(M2, DB2)->outcome = VIEW_TIMED_OUT;
     assert_row(OK);
     seen(M1, DB2)->outcome = VIEW_TIMED_OUT;
@@ -207,13 +212,70 @@ static void test_blocked_by_a_lost_acker(void **state)
     assert_false(d.acts);
     seen(M1, DB2)->outcome = VIEW_OK;
     assert_row(OK);
-    for (uint8_t m = 0; m < WORLD_MANAGERS; m++) seen(m, DB2)->facts.replica_on = false;
-    assert_row(BLOCKED);
-    for (uint8_t m = 0; m < WORLD_MANAGERS; m++) seen(m, DB2)->facts.replica_on = true;
-    assert_row(OK);
     for (uint8_t m = 0; m < WORLD_MANAGERS; m++) seen(m, DB2)->facts.channels[0].io = VIEW_IO_CONNECTING;
     assert_row(BLOCKED);
-    for (uint8_t m = 0; m < WORLD_MANAGERS; m++) seen(m, DB1)->facts.wait_sessions = 0;
+    commits_wait(0, 0, 1);
+    assert_row(OK);
+    /* It follows, and does not acknowledge. */
+    commits_wait(3, 1000, 1);
+    for (uint8_t m = 0; m < WORLD_MANAGERS; m++) seen(m, DB2)->facts.channels[0].io = VIEW_IO_YES;
+    assert_row(OK);
+    for (uint8_t m = 0; m < WORLD_MANAGERS; m++) seen(m, DB2)->facts.replica_on = false;
+    assert_row(BLOCKED);
+}
+
+/* No manager reaches the acker; the master does. */
+static void lose_acker(void)
+{
+    for (uint8_t m = 0; m < WORLD_MANAGERS; m++) seen(m, DB2)->outcome = VIEW_TIMED_OUT;
+}
+
+/* On a busy master some commit waits whenever one looks, and yet commits flow. */
+static void test_not_blocked_while_commits_flow(void **state)
+{
+    (void)state;
+    lose_acker();
+    commits_wait(3, 0, 1);
+    assert_row(OK);
+    commits_wait(3, 999, 1);
+    assert_row(OK);
+    commits_wait(3, 1000, 1);
+    assert_row(BLOCKED);
+}
+
+/* Each manager counts from when it began to look: the one that has looked longest knows most. */
+static void test_blocked_for_whom_looked_longest(void **state)
+{
+    (void)state;
+    lose_acker();
+    commits_wait(3, 0, 1);
+    seen(M1, DB1)->age_ms = seen(M2, DB1)->age_ms = 1;
+    seen(M3, DB1)->age_ms = 100;
+    seen(M3, DB1)->facts.stalled_ms = 1000;
+    assert_row(BLOCKED);
+    /* But the count has moved since he looked, or it counts from another start of the server. */
+    seen(M3, DB1)->facts.yes_tx = 7;
+    assert_row(OK);
+    for (uint8_t m = 0; m < WORLD_MANAGERS; m++) seen(m, DB1)->facts.yes_tx = 7;
+    assert_row(BLOCKED);
+    seen(M3, DB1)->facts.started_s--;
+    assert_row(OK);
+    seen(M3, DB1)->facts.started_s++;
+    w->view->managers[M3].heard = false;
+    assert_row(OK);
+}
+
+/* A manager of an older version read the master last, and cannot tell: it counts that some wait. */
+static void test_blocked_for_all_that_an_older_manager_tells(void **state)
+{
+    (void)state;
+    lose_acker();
+    commits_wait(3, 0, 1);
+    seen(M1, DB1)->age_ms = seen(M3, DB1)->age_ms = 100;
+    seen(M2, DB1)->age_ms = 1;
+    seen(M2, DB1)->facts.stalled_ms = -1;
+    assert_row(BLOCKED);
+    seen(M2, DB1)->age_ms = 200;
     assert_row(OK);
 }
 
@@ -221,10 +283,9 @@ static void test_blocked_by_a_lost_acker(void **state)
 static void test_blocked_by_an_acker_that_is_long_in_telling(void **state)
 {
     (void)state;
+    commits_wait(3, 1000, 1);
+    lose_acker();
     for (uint8_t m = 0; m < WORLD_MANAGERS; m++) {
-        seen(m, DB1)->facts.wait_sessions = 3;
-        seen(m, DB1)->facts.source_clients = 1;
-        seen(m, DB2)->outcome = VIEW_TIMED_OUT;
         seen(m, DB2)->failing_ms = 20000;
         seen(m, DB2)->age_ms = 3000;
     }
@@ -237,12 +298,9 @@ static void test_blocked_without_ackers(void **state)
     (void)state;
     world_cluster(w)->reigns[0].k = 0;
     world_cluster(w)->reigns[0].ackers = 0;
-    for (uint8_t m = 0; m < WORLD_MANAGERS; m++) {
-        seen(m, DB1)->facts.wait_sessions = 3;
-        seen(m, DB1)->facts.source_clients = 0;
-    }
+    commits_wait(3, 0, 0);
     assert_row(BLOCKED);
-    for (uint8_t m = 0; m < WORLD_MANAGERS; m++) seen(m, DB1)->facts.source_clients = 1;
+    commits_wait(3, 5000, 1);
     assert_row(OK);
 }
 
@@ -636,6 +694,8 @@ int main(void)
         T(test_ok), T(test_not_enrolled), T(test_gone), T(test_silent), T(test_restarted), T(test_closed),
         T(test_blocked), T(test_blocked_by_a_lost_acker), T(test_blocked_by_an_acker_that_is_long_in_telling),
         T(test_blocked_without_ackers),
+        T(test_not_blocked_while_commits_flow), T(test_blocked_for_whom_looked_longest),
+        T(test_blocked_for_all_that_an_older_manager_tells),
         T(test_rare_heartbeats_are_no_silence), T(test_manager_not_heard_from_is_no_witness),
         T(test_an_acker_without_channel_tells_the_end), T(test_an_acker_without_channel_tells_silence),
         T(test_another_server_is_an_alarm),

@@ -233,6 +233,85 @@ static void slow_answers_make_nobody_deaf(void **state)
     assert_int_equal(mine(1)->facts.channels[0].idle_ms, 530);
 }
 
+/* The master is asked when it is due, and answers 20 ms later: so many commits wait, so many were acknowledged. */
+static const struct view_facts *look_at_master(const char *waiting, const char *yes_tx, const char *uptime)
+{
+    struct answer_server a = answer_replica();
+    struct db_result result;
+    a.channels_n = 0;
+    a.waiting = waiting;
+    a.yes_tx = yes_tx;
+    a.uptime = uptime;
+    answer_make(&a, &result);
+    fake_pass(f, 500);
+    observe_run(o);
+    fake_pass(f, 20);
+    assert_true(fake_fail(f, 0, PORT_PROBE, result));
+    return &mine(0)->facts;
+}
+
+/* From the answer of the one probe to the question of the other: in between, that is certain. */
+static void commits_stand_still_while_the_count_does(void **state)
+{
+    (void)state;
+    assert_int_equal(look_at_master("1", "5", "883")->stalled_ms, 0); /* Seen to wait: for how long is unknown. */
+    assert_int_equal(look_at_master("3", "5", "883")->stalled_ms, 500);
+    assert_int_equal(look_at_master("1", "5", "883")->stalled_ms, 1020);
+    fake_pass(f, 100); /* What came since is unknown. */
+    assert_int_equal(mine(0)->facts.stalled_ms, 1020);
+    fake_pass(f, -100);
+    assert_int_equal(look_at_master("1", "6", "883")->stalled_ms, 0); /* One was acknowledged, whoever waits now. */
+    assert_int_equal(look_at_master("1", "6", "883")->stalled_ms, 500);
+    assert_int_equal(look_at_master("0", "6", "883")->stalled_ms, 0); /* Nobody waits. */
+    assert_int_equal(look_at_master("1", "6", "883")->stalled_ms, 0); /* Who waits now has begun since. */
+    assert_int_equal(look_at_master("1", "6", "883")->stalled_ms, 500);
+    assert_int_equal(look_at_master("1", "6", "882")->stalled_ms, 0); /* Restarted: it counts from another beginning. */
+    assert_int_equal(look_at_master("1", "6", "882")->stalled_ms, 500);
+}
+
+/* The count has not moved, so nothing was acknowledged while nobody could look. */
+static void commits_stand_still_while_nobody_can_look(void **state)
+{
+    (void)state;
+    (void)look_at_master("1", "5", "883");
+    fake_pass(f, 500);
+    observe_run(o);
+    assert_true(fake_fail(f, 0, PORT_PROBE, FAKE_REFUSED));
+    assert_int_equal(look_at_master("1", "5", "883")->stalled_ms, 1000);
+}
+
+/* The acknowledgement came after the question of the probe that did not count it yet: so long ago at most. */
+static void acknowledgements_age(void **state)
+{
+    (void)state;
+    assert_int_equal(look_at_master("1", "5", "883")->acked_ms, -1); /* Any time before. */
+    assert_int_equal(look_at_master("0", "5", "883")->acked_ms, -1);
+    assert_int_equal(look_at_master("1", "6", "883")->acked_ms, 540);
+    fake_pass(f, 100);
+    assert_int_equal(mine(0)->facts.acked_ms, 640);
+    fake_pass(f, -100);
+    assert_int_equal(look_at_master("1", "6", "883")->acked_ms, 1060);
+    assert_int_equal(look_at_master("1", "7", "882")->acked_ms, -1); /* Restarted. */
+}
+
+static void told_stalls_stand_and_told_acknowledgements_age(void **state)
+{
+    struct proto_observation *t = told_by(2);
+    (void)state;
+    observe_run(o);
+    for (unsigned i = 0; i < 3; i++) {
+        t->servers[i].facts.stalled_ms = i == 2 ? -1 : 700;
+        t->servers[i].facts.acked_ms = i == 2 ? -1 : 40;
+    }
+    observe_receive(o, t);
+    fake_pass(f, 100);
+    const struct view_observation *told = observe_view(o, 0)->managers[1].servers;
+    assert_int_equal(told[0].facts.stalled_ms, 700);
+    assert_int_equal(told[0].facts.acked_ms, 140);
+    assert_int_equal(told[2].facts.stalled_ms, -1); /* An older manager cannot tell. */
+    assert_int_equal(told[2].facts.acked_ms, -1);
+}
+
 static void reports_that_do_not_fit_are_ignored(void **state)
 {
     (void)state;
@@ -301,6 +380,10 @@ int main(void)
         T(reports_of_others_grow_old_as_a_whole),
         T(reports_that_come_late_are_as_old_as_they_are),
         T(slow_answers_make_nobody_deaf),
+        T(commits_stand_still_while_the_count_does),
+        T(commits_stand_still_while_nobody_can_look),
+        T(acknowledgements_age),
+        T(told_stalls_stand_and_told_acknowledgements_age),
         T(reports_that_do_not_fit_are_ignored),
         T(changes_are_pushed_at_once_and_the_rest_once_a_period),
         T(a_changed_declaration_is_observed_anew),

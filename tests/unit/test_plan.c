@@ -99,6 +99,7 @@ static bool do_server(struct world_server *s, char **word)
     else if (text_equal(verb, "semisync-off")) s->source_enabled = false;
     else if (text_equal(verb, "semisync-on")) s->source_enabled = true;
     else if (text_equal(verb, "unacked")) s->executed += n, s->no_tx += n;
+    else if (text_equal(verb, "busy")) s->is_busy = true;
     else if (text_equal(verb, "strangers")) s->strangers = (unsigned)n;
     else if (text_equal(verb, "acker-flag")) s->replica_flag = true;
     else if (text_equal(verb, "detach")) s->receiving = false;
@@ -150,6 +151,7 @@ static void do_line(char **word)
     } else if (text_equal(word[0], "enrolled")) world_enrol(w);
     else if (text_equal(word[0], "run")) world_run(w, atoi(word[1]));
     else if (text_equal(word[0], "leader")) world_lead(w, (uint8_t)(atoi(word[1] + 1) - 1));
+    else if (text_equal(word[0], "no-past")) w->has_no_past[atoi(word[1] + 1) - 1] = true;
     else if (text_equal(word[0], "mute")) w->view->managers[atoi(word[1] + 1) - 1].heard = false;
     else if (text_equal(word[0], "unmute")) w->view->managers[atoi(word[1] + 1) - 1].heard = true;
     else if (text_equal(word[0], "cut")) cut(word[1], server(word[2]), true);

@@ -255,6 +255,30 @@ static void a_master_that_serves_its_clients_stays(void **state)
     assert_int_equal(decide(), GOES_ON);
 }
 
+/* Some commit waits at every moment on a busy master: that it goes on tells the count of those acknowledged. */
+static void a_busy_master_stays_when_commits_flow(void **state)
+{
+    struct view_facts *own = &read_by(0, DB1)->facts, *other = &read_by(1, DB1)->facts;
+    (void)state;
+    others_lose_the_master();
+    HANDMADE_FACTS(h, DB2, f->token = OLD_PLAN; f->replica_on = false);
+    step_ms = LATE_MS;
+    own->wait_sessions = 1;
+    own->acked_ms = LATE_MS;
+    assert_int_equal(decide(), ENDS_UNDECIDED);
+    own->acked_ms = LATE_MS + 1; /* Perhaps before its acker was revoked. */
+    assert_int_equal(decide(), GOES_ON);
+    own->acked_ms = LATE_MS;
+    own->source_clients = 0;
+    assert_int_equal(decide(), GOES_ON);
+    own->source_clients = 1;
+    own->acked_ms = -1; /* This leader has not seen the count move; another manager that reads it now has. */
+    other->acked_ms = 100;
+    assert_int_equal(decide(), GOES_ON);
+    read_by(1, DB1)->outcome = VIEW_OK;
+    assert_int_equal(decide(), ENDS_UNDECIDED);
+}
+
 /* REVOKE would prove nothing, and stop others of a master that may work. */
 static void nobody_is_revoked_while_nobody_is_seen_who_could_prove_it(void **state)
 {
@@ -295,6 +319,7 @@ int main(void)
         TEST(nothing_is_ended_undecided_at_once),
         TEST(an_acker_that_may_be_revoked_makes_the_plan_go_on),
         TEST(a_master_that_serves_its_clients_stays),
+        TEST(a_busy_master_stays_when_commits_flow),
         TEST(nobody_is_revoked_while_nobody_is_seen_who_could_prove_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -57,6 +57,9 @@ static void any_observation(struct view_observation *o)
     o->facts.set = !chance(8);
     o->facts.read_only = chance(2);
     o->facts.wait_sessions = chance(4) ? pick(5) : 0;
+    o->facts.yes_tx = pick(3);
+    o->facts.stalled_ms = any_ms();
+    o->facts.acked_ms = any_ms();
     o->facts.source_clients = pick(3);
     if (o->facts.channels_n > 0) any_channel(&o->facts.channels[0]);
 }

@@ -28,6 +28,7 @@ static void test_replica(void **state)
 
     s.channels[0].lag_s = "3";
     s.waiting = "2";
+    s.yes_tx = "4711";
     assert_int_equal(read_answer(&s), VIEW_OK);
     assert_true(facts.set && facts.supported && facts.read_only && facts.durable && facts.relay_durable);
     assert_true(facts.replica_enabled && facts.replica_on && !facts.source_enabled && !facts.source_on);
@@ -39,6 +40,9 @@ static void test_replica(void **state)
     assert_int_equal(facts.token, 10);
     assert_int_equal(facts.fence_epoch, 1);
     assert_int_equal(facts.wait_sessions, 2);
+    assert_int_equal(facts.yes_tx, 4711);
+    assert_int_equal(facts.stalled_ms, -1);
+    assert_int_equal(facts.acked_ms, -1);
     assert_string_equal(facts.identity, "id-db2");
     assert_string_equal(facts.version, "10.11.19-MariaDB-0+deb12u1-log");
     assert_int_equal(facts.channels_n, 1);

@@ -713,6 +713,9 @@ static void fill_facts(struct view_facts *f)
     f->source_clients = 5;
     f->no_tx = 6;
     f->wait_sessions = 7;
+    f->yes_tx = UINT64_MAX;
+    f->stalled_ms = 9;
+    f->acked_ms = -1;
     f->source_timeout_ms = 4294967295;
     f->after_sync = f->wait_no_replica = true;
     f->kill_conn_timeout_s = 8;
@@ -769,8 +772,8 @@ static void no_field_was_added_without_its_bytes(void **arg)
 {
     (void)arg;
     assert_int_equal(sizeof(struct view_channel), 968);
-    assert_int_equal(sizeof(struct view_facts), 5112);
-    assert_int_equal(sizeof(struct view_observation), 5360);
+    assert_int_equal(sizeof(struct view_facts), 5136);
+    assert_int_equal(sizeof(struct view_observation), 5384);
     assert_int_equal(sizeof(struct fsm_server), 532);
     assert_int_equal(sizeof(struct fsm_reign), 688);
     assert_int_equal(sizeof(struct fsm_cluster), 11720);
@@ -816,6 +819,28 @@ static void damaged_observations_never_pass_unchecked(void **arg)
         data[bit / 8] ^= (uint8_t)(1u << bit % 8);
     }
     free(data);
+    free(o);
+}
+
+/* It sends no message about the flow of commits. That must not read as "they flow", nor as "none was acknowledged". */
+static void a_manager_of_an_older_version_cannot_tell_of_the_flow(void **arg)
+{
+    Regent__Observation__Observation m = REGENT__OBSERVATION__OBSERVATION__INIT;
+    Regent__Observation__Server server = REGENT__OBSERVATION__SERVER__INIT, *servers[1] = {&server};
+    Regent__Observation__Facts facts = REGENT__OBSERVATION__FACTS__INIT;
+    struct proto_observation *o = malloc(sizeof(*o));
+    uint8_t data[1024];
+
+    (void)arg;
+    m.n_servers = 1;
+    m.servers = servers;
+    server.facts = &facts;
+    facts.wait_sessions = 3;
+    size_t size = regent__observation__observation__pack(&m, data);
+    assert_int_equal(proto_observation_decode(o, data, size, NULL), 0);
+    assert_int_equal(o->servers[0].facts.wait_sessions, 3);
+    assert_int_equal(o->servers[0].facts.stalled_ms, -1);
+    assert_int_equal(o->servers[0].facts.acked_ms, -1);
     free(o);
 }
 
@@ -894,6 +919,7 @@ int main(void)
         cmocka_unit_test(no_field_was_added_without_its_bytes),
         cmocka_unit_test(damaged_observations_never_pass_unchecked),
         cmocka_unit_test(hostile_observations_are_refused),
+        cmocka_unit_test(a_manager_of_an_older_version_cannot_tell_of_the_flow),
     };
 
     return cmocka_run_group_tests_name("proto", tests, NULL, NULL);
