@@ -111,6 +111,13 @@ static void note_failure_run(struct observe_server *s, struct view_observation *
     mine->refused_span_ms = mono_since_ms(now, s->refused_first);
 }
 
+/* Rounded up, and never 0, which on the wire means that it was not told. */
+static int64_t took_ms(const struct observe_server *s, struct mono now)
+{
+    int64_t took_us = mono_is_set(s->started_at) ? now.us - s->started_at.us : 0;
+    return took_us > 1000 ? (took_us + 999) / 1000 : 1;
+}
+
 /* An attempt ended: 'facts' is set when it was a whole answer. */
 static void note_attempt(struct observe *o, struct observe_server *s, enum view_outcome outcome, const char *error,
                          const struct view_facts *facts)
@@ -123,12 +130,13 @@ static void note_attempt(struct observe *o, struct observe_server *s, enum view_
     mine->outcome = outcome;
     TEXT_COPY(mine->error, error);
     s->ended_at = now;
+    mine->took_ms = took_ms(s, now);
     note_failure_run(s, mine, now);
     if (facts) {
         changed = changed || facts_differ(&mine->facts, facts);
         note_receive_marks(s, facts, now);
         int64_t stalled_ms = note_flow(s, &mine->facts, facts, now);
-        s->took_ms = mono_is_set(s->started_at) ? mono_since_ms(now, s->started_at) : 0;
+        s->took_ms = mine->took_ms;
         mine->facts = *facts;
         mine->facts.stalled_ms = stalled_ms;
         s->ok_at = now;
@@ -174,7 +182,7 @@ static void probe_start(struct observe *o, struct observe_server *s, struct mono
     struct observe_cluster *cl = o->clusters[s->cluster];
     const char *sql = probe_sql(o, cl->flavour);
     s->started_at = now;
-    uint32_t deadline_ms = cl->timeout_ms / 2 < 100 ? 100 : cl->timeout_ms / 2;
+    uint32_t deadline_ms = view_deadline_ms(cl->timeout_ms);
     struct port_request request = {s->cluster, s->server, PORT_PROBE, sql, deadline_ms, probe_answered, s};
     int rc = o->ports->servers.query(o->ports->ctx, &request);
     if (rc == 0) {

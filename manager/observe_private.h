@@ -12,6 +12,7 @@ enum {
     OBSERVE_FAST_MS = 20,        /* While something is suspicious: DESIGN §8, "refused twice, 20 ms apart". */
     OBSERVE_SLOW_MS = 200,       /* When it stays suspicious for long. */
     OBSERVE_FAST_FOR_MS = 10000, /* How long a suspicion may be probed at the fast rate. */
+    OBSERVE_TOLD_MS = 100,       /* What another manager tells is under way for at most so long. */
     VIEW_HEARD_MS = 2000,        /* A manager that pushed nothing for so long (and four probes) is not heard. */
 };
 
@@ -25,7 +26,7 @@ struct observe_server {
     struct mono ok_asked_at;   /* When the last whole answer was asked for. */
     struct mono waiting_since; /* Commits have surely waited, and none was acknowledged. Never: nobody waits. */
     struct mono acked_at;      /* A commit was acknowledged then, or later. Never: not seen in this incarnation. */
-    int64_t took_ms; /* The last whole answer: what it tells may be as old as its question. */
+    int64_t took_ms; /* The last whole answer. */
 };
 
 /* Ages of a pushed observation as of its arrival. */

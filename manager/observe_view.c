@@ -173,10 +173,18 @@ static struct observe_cluster *cluster_by_name(struct observe *o, const char *na
     return declared ? o->clusters[fsm_cluster_index(state, declared)] : NULL;
 }
 
+/* How long its attempt took, and the telling; a manager of an older version does not say how long. */
+static int64_t told_took_ms(const struct observe_cluster *cl, const struct view_observation *told)
+{
+    int64_t took_ms = told->took_ms > 0 ? told->took_ms : view_deadline_ms(cl->timeout_ms);
+    return took_ms + OBSERVE_TOLD_MS;
+}
+
 static void take_observation(struct observe_cluster *cl, uint8_t m, uint8_t i, const struct view_observation *told)
 {
     struct observe_ages *a = &cl->ages[m][i];
     cl->view.managers[m].servers[i] = *told;
+    cl->view.managers[m].servers[i].took_ms = told_took_ms(cl, told);
     *a = (struct observe_ages){told->age_ms,     told->ok_age_ms,      told->alive_age_ms,
                                told->failing_ms, told->facts.acked_ms, {0}};
     for (uint8_t c = 0; c < VIEW_CHANNELS_MAX; c++) a->idle_ms[c] = told->facts.channels[c].idle_ms;

@@ -105,6 +105,12 @@ struct view_facts {
     struct view_channel channels[VIEW_CHANNELS_MAX];
 };
 
+/* A probe of a cluster with this timeout is given up after so long. Milliseconds. */
+static inline uint32_t view_deadline_ms(uint32_t timeout_ms)
+{
+    return timeout_ms / 2 < 100 ? 100 : timeout_ms / 2;
+}
+
 /* One manager's view of one server. Ages are as of the moment of use: the receiver of a pushed observation adds the
  * time since it arrived. */
 struct view_observation {
@@ -112,6 +118,9 @@ struct view_observation {
     int64_t age_ms;        /* Since the last attempt ended; -1: never. */
     int64_t ok_age_ms;     /* Since the last OK; -1: never. */
     int64_t alive_age_ms;  /* Since the last answer of any kind; -1: never. */
+    /* From the question of the last attempt to its end, rounded up; what another manager told: and until it was heard.
+     * Facts may be so much older than age_ms (plan/sight.h). */
+    int64_t took_ms;
     uint32_t refused_n;    /* REFUSED in a row, without another outcome between. */
     int64_t refused_span_ms; /* Between the first and the last of these. */
     int64_t failing_ms;    /* How long attempts have failed without an answer; 0 when the last one was answered. */

@@ -7,7 +7,7 @@
 #include "proto/fields.h"
 #include "proto/observation.pb-c.h"
 
-enum { OBSERVATION_SIZE_MAX = 256 << 10 };
+enum { OBSERVATION_SIZE_MAX = 256 << 10, MS_MAX = INT32_MAX };
 
 static const int64_t SENT_US_MAX = INT64_MAX / 4; /* No clock tells that: differences of two do not overflow. */
 
@@ -110,6 +110,7 @@ static void fill_server(struct parts *p, const char *name, const struct view_obs
     m->refused_n = o->refused_n;
     m->refused_span_ms = o->refused_span_ms;
     m->failing_ms = o->failing_ms;
+    m->took_ms = o->took_ms;
     m->error = fields_bytes(o->error);
     if (!o->facts.set) return;
     fill_facts(p, &o->facts);
@@ -140,6 +141,12 @@ int proto_observation_encode(const struct proto_observation *o, void **data, siz
 
 /* --- decoding --- */
 
+/* Ages are added to one another: what no manager can mean is as old as can be, or not known. */
+static int64_t read_ms(int64_t ms)
+{
+    return ms < 0 ? -1 : ms < MS_MAX ? ms : MS_MAX;
+}
+
 static void read_channel(struct fields *f, const Regent__Observation__Channel *m, struct view_channel *c)
 {
     FIELDS_TEXT(f, m->name, c->name);
@@ -157,7 +164,7 @@ static void read_channel(struct fields *f, const Regent__Observation__Channel *m
     c->receive_mark = m->receive_mark;
     c->gtid = m->gtid;
     c->lag_ms = m->lag_ms;
-    c->idle_ms = m->idle_ms;
+    c->idle_ms = read_ms(m->idle_ms);
 }
 
 static void read_channels(struct fields *f, const Regent__Observation__Facts *m, struct view_facts *facts)
@@ -215,12 +222,13 @@ static void read_facts(struct fields *f, const Regent__Observation__Facts *m, st
 static void read_server(struct fields *f, const Regent__Observation__Server *m, struct view_observation *o)
 {
     o->outcome = (enum view_outcome)fields_below(f, "outcome", m->outcome, VIEW_OUTCOMES_N);
-    o->age_ms = m->age_ms;
-    o->ok_age_ms = m->ok_age_ms;
-    o->alive_age_ms = m->alive_age_ms;
+    o->age_ms = read_ms(m->age_ms);
+    o->ok_age_ms = read_ms(m->ok_age_ms);
+    o->alive_age_ms = read_ms(m->alive_age_ms);
+    o->took_ms = read_ms(m->took_ms);
     o->refused_n = m->refused_n;
-    o->refused_span_ms = m->refused_span_ms;
-    o->failing_ms = m->failing_ms;
+    o->refused_span_ms = read_ms(m->refused_span_ms);
+    o->failing_ms = read_ms(m->failing_ms);
     FIELDS_TEXT(f, m->error, o->error);
     if (m->facts != NULL) read_facts(f, m->facts, &o->facts);
 }

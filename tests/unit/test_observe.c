@@ -312,6 +312,30 @@ static void told_stalls_stand_and_told_acknowledgements_age(void **state)
     assert_int_equal(told[2].facts.acked_ms, -1);
 }
 
+/* "Read after" is judged by the question: how long its answer was under way is never understated. */
+static void it_is_known_how_long_an_attempt_took(void **state)
+{
+    (void)state;
+    observe_run(o);
+    answer_replica_probe(1); /* At once: 0 would mean that nobody knows. */
+    assert_int_equal(mine(1)->took_ms, 1);
+    fake_pass(f, 200);
+    f->now.us += 1;
+    fake_fail(f, 2, PORT_PROBE, FAKE_REFUSED);
+    assert_int_equal(mine(2)->took_ms, 201);
+    fake_pass(f, 60);
+    assert_int_equal(mine(2)->took_ms, 201);
+    assert_int_equal(mine(2)->age_ms, 60);
+
+    struct proto_observation *t = told_by(2);
+    t->servers[0].took_ms = 30;
+    observe_receive(o, t);
+    fake_pass(f, 50);
+    const struct view_manager *m2 = &observe_view(o, 0)->managers[1];
+    assert_int_equal(m2->servers[0].took_ms, 130); /* The telling took time, too. */
+    assert_int_equal(m2->servers[1].took_ms, 600); /* Not told: as long as an attempt may take. */
+}
+
 static void reports_that_do_not_fit_are_ignored(void **state)
 {
     (void)state;
@@ -384,6 +408,7 @@ int main(void)
         T(commits_stand_still_while_nobody_can_look),
         T(acknowledgements_age),
         T(told_stalls_stand_and_told_acknowledgements_age),
+        T(it_is_known_how_long_an_attempt_took),
         T(reports_that_do_not_fit_are_ignored),
         T(changes_are_pushed_at_once_and_the_rest_once_a_period),
         T(a_changed_declaration_is_observed_anew),

@@ -739,14 +739,39 @@ static void fill_observation(struct proto_observation *o)
         FILL(o->names[i]);
         v->outcome = VIEW_UNSUPPORTED;
         v->age_ms = -1;
-        v->ok_age_ms = INT64_MIN;
-        v->alive_age_ms = INT64_MAX;
+        v->ok_age_ms = 0;
+        v->alive_age_ms = INT32_MAX;
+        v->took_ms = 700;
         v->refused_n = 2;
         v->refused_span_ms = 20;
         v->failing_ms = 30;
         FILL(v->error);
         if (i != 5) fill_facts(&v->facts);
     }
+}
+
+/* Ages are added to one another: no manager means years by them. */
+static void ages_of_observations_are_bounded(void **arg)
+{
+    struct proto_observation *o = calloc(1, sizeof(*o));
+    struct err e = {0};
+    void *data;
+    size_t size;
+
+    (void)arg;
+    o->servers_n = 1;
+    o->servers[0].age_ms = INT64_MAX;
+    o->servers[0].ok_age_ms = INT64_MIN;
+    o->servers[0].alive_age_ms = INT32_MAX;
+    o->servers[0].took_ms = INT64_MAX;
+    assert_int_equal(proto_observation_encode(o, &data, &size), 0);
+    assert_int_equal(proto_observation_decode(o, data, size, &e), 0);
+    assert_int_equal(o->servers[0].age_ms, INT32_MAX);
+    assert_int_equal(o->servers[0].ok_age_ms, -1);
+    assert_int_equal(o->servers[0].alive_age_ms, INT32_MAX);
+    assert_int_equal(o->servers[0].took_ms, INT32_MAX);
+    free(data);
+    free(o);
 }
 
 static void observations_round_trip(void **arg)
@@ -773,7 +798,7 @@ static void no_field_was_added_without_its_bytes(void **arg)
     (void)arg;
     assert_int_equal(sizeof(struct view_channel), 968);
     assert_int_equal(sizeof(struct view_facts), 5136);
-    assert_int_equal(sizeof(struct view_observation), 5384);
+    assert_int_equal(sizeof(struct view_observation), 5392);
     assert_int_equal(sizeof(struct fsm_server), 532);
     assert_int_equal(sizeof(struct fsm_reign), 688);
     assert_int_equal(sizeof(struct fsm_cluster), 11720);
@@ -916,6 +941,7 @@ int main(void)
         FSM_TEST(snapshots_that_are_cut_off_are_refused),
         FSM_TEST(hostile_records_are_refused),
         cmocka_unit_test(observations_round_trip),
+        cmocka_unit_test(ages_of_observations_are_bounded),
         cmocka_unit_test(no_field_was_added_without_its_bytes),
         cmocka_unit_test(damaged_observations_never_pass_unchecked),
         cmocka_unit_test(hostile_observations_are_refused),
