@@ -171,13 +171,14 @@ static bool fill_input(struct driver *d, struct driver_cluster *dc, struct plan_
     memset(in, 0, sizeof *in);
     in->state = d->ports->consensus.state(d->ports->ctx);
     in->cluster = dc->cluster;
-    in->view = observe_view(d->observe, dc->cluster);
-    if (!in->view) return false;
     follow_step(dc, in->state, now);
     in->outcomes = execute_outcomes(d->execute, dc->cluster);
     in->step_ms = dc->token ? mono_since_ms(now, dc->step_at) : 0;
     in->led_ms = mono_is_set(d->led_at) ? mono_since_ms(now, d->led_at) : 0;
     in->wall = d->ports->clock.wall(d->ports->ctx);
+    /* Last: should this process stand still here, what was read looks older, never younger than what was done. */
+    in->view = observe_view(d->observe, dc->cluster);
+    if (!in->view) return false;
     for (uint8_t i = 0; i < FSM_SERVERS_MAX; i++)
         for (unsigned k = 0; k < 2; k++) in->random[i][k] = d->ports->clock.random(d->ports->ctx);
     return true;

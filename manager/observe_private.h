@@ -12,7 +12,7 @@ enum {
     OBSERVE_FAST_MS = 20,        /* While something is suspicious: DESIGN §8, "refused twice, 20 ms apart". */
     OBSERVE_SLOW_MS = 200,       /* When it stays suspicious for long. */
     OBSERVE_FAST_FOR_MS = 10000, /* How long a suspicion may be probed at the fast rate. */
-    OBSERVE_TOLD_MS = 100,       /* What another manager tells is under way for at most so long. */
+    OBSERVE_TOLD_MS = 100,       /* What a report is under way for at least (manager/transit.h counts the rest). */
     VIEW_HEARD_MS = 2000,        /* A manager that pushed nothing for so long (and four probes) is not heard. */
 };
 

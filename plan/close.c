@@ -23,7 +23,8 @@ bool close_begin(struct work *w)
 {
     /* What was seen before the last plan ended may be a server that this plan has closed. */
     int64_t ended_ms = work_decided_ms(w);
-    if (ended_ms >= 0 && ended_ms <= sight_fresh_ms(w->cluster)) return false;
+    bool is_early = ended_ms <= sight_fresh_ms(w->cluster) || sight_has_older(w->cluster, w->in->view, ended_ms);
+    if (ended_ms >= 0 && is_early) return false;
     for (uint8_t i = 0; i < w->cluster->servers_n; i++) {
         if (!is_open_stranger(w, i)) continue;
         if (work_backs_off(w, PLAN_CLOSE)) return true;

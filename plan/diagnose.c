@@ -29,7 +29,7 @@ struct tally {
     unsigned refused;   /* Refused twice, far enough apart. */
     unsigned silent;    /* No answer for the timeout. */
     int64_t refused_since_ms;   /* How long ago a majority had been refused for the first time. */
-    int64_t newest_alive_ms;    /* Age of the newest answer; INT64_MAX: none. */
+    int64_t newest_alive_ms;    /* Age of the newest answer, which it may have given till then; INT64_MAX: none. */
     const struct view_facts *facts; /* Of the newest successful probe, or NULL. */
 };
 
@@ -131,33 +131,40 @@ static bool is_idle_acker(const struct fsm_cluster *cluster, uint8_t server, con
     return facts->channels_n <= VIEW_CHANNELS_MAX && text_equal(facts->identity, cluster->servers[server].identity);
 }
 
-/* What 'server' says when its probe must be younger than 'within_ms'. A follower that cannot be read any more is no
- * witness; one that could be read, but was not since, is stale. */
-static const struct view_channel *witness_channel(const struct fsm_cluster *cluster, const struct view *view,
-                                                  uint8_t server, int64_t within_ms, enum witness *witness)
+/* What a follower says that has no channel from the master. */
+static enum witness apart_witness(const struct fsm_cluster *cluster, uint8_t server, const struct view_facts *facts)
 {
-    const struct view_observation *best = sight_best(cluster, view, server);
-    *witness = WITNESS_NONE;
-    if (best == NULL) return NULL;
-    if (best->age_ms > within_ms) {
-        if (!sight_failed_within(cluster, view, server, within_ms)) *witness = WITNESS_STALE;
-        return NULL;
-    }
-    const struct view_channel *ch = sight_channel_from(cluster, &best->facts, cluster->master);
-    if (ch == NULL && is_idle_acker(cluster, server, &best->facts)) {
-        MARK(witness_idle_acker);
-        *witness = WITNESS_LOST;
-    }
-    return ch;
+    if (!is_idle_acker(cluster, server, facts)) return WITNESS_NONE;
+    MARK(witness_idle_acker);
+    return WITNESS_LOST;
 }
 
-/* Gone: the probe began after the refusals, and the receiver is not connected. */
+/* What a follower says whose newest answer is older than 'within_ms'. One that cannot be read any more is no witness;
+ * one that could be read, but was not since, is stale. */
+static enum witness late_witness(const struct fsm_cluster *cluster, const struct view *view, uint8_t server,
+                                 int64_t within_ms)
+{
+    return sight_failed_within(cluster, view, server, within_ms) ? WITNESS_NONE : WITNESS_STALE;
+}
+
+static bool is_connected(const struct fsm_cluster *cluster, const struct view_observation *o)
+{
+    const struct view_channel *ch = sight_channel_from(cluster, &o->facts, cluster->master);
+    return ch != NULL && ch->io == VIEW_IO_YES;
+}
+
+/* Gone: the probe began after the refusals, and the receiver is not connected; nor may it be by the newest answer,
+ * whenever that was asked for. */
 static enum witness witness_of_death(const struct fsm_cluster *cluster, const struct view *view, uint8_t server,
                                      int64_t within_ms)
 {
-    enum witness witness;
-    const struct view_channel *ch = witness_channel(cluster, view, server, within_ms, &witness);
-    if (ch == NULL) return witness;
+    const struct view_observation *o = sight_asked_last(cluster, view, server);
+    const struct view_observation *newest = sight_best(cluster, view, server);
+    if (o == NULL) return WITNESS_NONE;
+    if (newest->age_ms <= within_ms && is_connected(cluster, newest)) return WITNESS_HEARS;
+    if (!sight_is_after(o, within_ms)) return late_witness(cluster, view, server, within_ms);
+    const struct view_channel *ch = sight_channel_from(cluster, &o->facts, cluster->master);
+    if (ch == NULL) return apart_witness(cluster, server, &o->facts);
     return ch->io == VIEW_IO_YES ? WITNESS_HEARS : WITNESS_LOST;
 }
 
@@ -173,14 +180,17 @@ static bool tells_silence(const struct fsm_cluster *cluster, const struct view_c
     return ch->heartbeat_period_ms > 0 && ch->heartbeat_period_ms <= cluster->timeout_ms / 4;
 }
 
-/* Silent: nothing arrived for the timeout, whatever the state of the connection. */
+/* Silent: nothing arrived for the timeout, whatever the state of the connection. It is counted up to the question, so
+ * an answer that was long under way tells it, too: or a follower that is always slow would veto for ever. */
 static enum witness witness_of_silence(const struct fsm_cluster *cluster, const struct view *view, uint8_t server,
                                        int64_t within_ms)
 {
-    enum witness witness;
-    const struct view_channel *ch = witness_channel(cluster, view, server, within_ms, &witness);
-    if (ch == NULL) return witness;
-    if (idle_when_probed_ms(sight_best(cluster, view, server), ch) >= cluster->timeout_ms) {
+    const struct view_observation *o = sight_best(cluster, view, server);
+    if (o == NULL) return WITNESS_NONE;
+    if (o->age_ms > within_ms) return late_witness(cluster, view, server, within_ms);
+    const struct view_channel *ch = sight_channel_from(cluster, &o->facts, cluster->master);
+    if (ch == NULL) return apart_witness(cluster, server, &o->facts);
+    if (idle_when_probed_ms(o, ch) >= cluster->timeout_ms) {
         return ch->io != VIEW_IO_YES || tells_silence(cluster, ch) ? WITNESS_LOST : WITNESS_STALE;
     }
     if (ch->io == VIEW_IO_YES) return ch->idle_ms >= 0 ? WITNESS_HEARS : WITNESS_STALE;
@@ -216,7 +226,7 @@ static bool is_gone(const struct fsm_cluster *cluster, const struct view *view, 
 {
     if (t->refused < needed(t)) return false;
     /* Somebody got an answer after the others were refused: contradiction, not death. */
-    if (t->newest_alive_ms < t->refused_since_ms) {
+    if (t->newest_alive_ms <= t->refused_since_ms) {
         MARK(gone_veto_contradiction);
         return false;
     }

@@ -23,7 +23,6 @@ enum {
     LOST_MS = 3000,         /* Of no answer from the candidate or the holder, or of one that is of no use. */
     OPEN_MS = 30000,        /* For the candidate to open: it may be open already, so patience beats a new plan. */
     REPOINT_MS = 5000,      /* For replicas to follow. */
-    PROBE_MS = 100,         /* A probe that ended so long after something began after it, too. */
 };
 
 /* --- begin --- */
@@ -107,7 +106,8 @@ void failover_begin(struct work *w)
 {
     int64_t ended_ms = work_decided_ms(w);
     bool is_by_facts = w->update->diagnosis.row == DIAGNOSIS_RESTARTED || !w->update->diagnosis.acts;
-    if (is_by_facts && ended_ms >= 0 && ended_ms <= sight_fresh_ms(w->cluster)) {
+    bool is_early = ended_ms <= sight_fresh_ms(w->cluster) || sight_has_older(w->cluster, w->in->view, ended_ms);
+    if (is_by_facts && ended_ms >= 0 && is_early) {
         MARK(failover_looks_again);
         WORK_WHY(w, "by a probe that may be older than the last plan's end: looking again");
         return;
@@ -376,7 +376,7 @@ static void ask_acker(struct work *w)
     const struct verb_outcome *o = work_outcome(w, acker, VERB_FOLLOW), *r = work_outcome(w, acker, VERB_REVOKE);
     const struct view_observation *seen = sight_self(w->in->view, acker);
     bool is_done = o != NULL && o->state == VERB_STATE_DONE;
-    bool is_over = is_done && sight_ok(w->cluster, seen) && seen->age_ms < o->age_ms &&
+    bool is_over = is_done && sight_ok(w->cluster, seen) && sight_is_after(seen, o->age_ms) &&
                    seen->facts.started_s != o->started_s;
     if (is_over) {
         MARK(acker_follows_anew);
@@ -394,7 +394,7 @@ static bool fail_restarted(struct work *w)
 {
     uint8_t to = w->plan->to;
     const struct view_observation *seen = sight_self(w->in->view, to);
-    bool is_seen = sight_ok(w->cluster, seen) && seen->age_ms < work_step_ms(w) &&
+    bool is_seen = sight_ok(w->cluster, seen) && sight_is_after(seen, work_step_ms(w)) &&
                    text_equal(seen->facts.identity, w->cluster->servers[to].identity);
     bool is_set = seen->facts.source_enabled || !seen->facts.read_only;
     if (w->plan->acker == FSM_SERVER_NONE || !is_seen || is_set || work_step_ms(w) < LOST_MS) return false;
@@ -499,7 +499,7 @@ static bool is_open(const struct work *w)
     const struct view_observation *o = sight_self(w->in->view, w->plan->to);
     if (work_is_done(w, w->plan->to, VERB_OPEN)) return true;
     bool is_ours = text_equal(o->facts.identity, w->cluster->servers[w->plan->to].identity);
-    if (o->age_ms + PROBE_MS > work_step_ms(w)) return false;
+    if (!sight_is_after(o, work_step_ms(w))) return false;
     bool is_seen = sight_ok(w->cluster, o) && is_ours && !o->facts.read_only && o->facts.token == w->plan->token;
     if (is_seen) MARK(open_by_probe);
     return is_seen;
@@ -529,7 +529,7 @@ static bool replace_before_opening(struct work *w)
     const struct view_observation *seen = sight_self(w->in->view, w->plan->to);
     if (o == NULL || o->state != VERB_STATE_FAILED || !sight_ok(w->cluster, seen)) return false;
     bool is_alone = seen->facts.read_only && seen->facts.source_clients == 0;
-    if (seen->age_ms >= o->age_ms || !is_alone || !replace_acker(w)) return false;
+    if (!sight_is_after(seen, o->age_ms) || !is_alone || !replace_acker(w)) return false;
     MARK(open_replaces_acker);
     return true;
 }
@@ -609,7 +609,7 @@ static fsm_set confirmed_off(const struct work *w)
     }
     if (off == 0) return 0;
     MARK(repoint_shrinks);
-    bool is_caught_up = proof_has_caught_up(w, reign->master, FSM_BIT(w->plan->acker), youngest_ms - PROBE_MS);
+    bool is_caught_up = proof_has_caught_up(w, reign->master, FSM_BIT(w->plan->acker), youngest_ms);
     return is_caught_up ? off : 0;
 }
 

@@ -34,7 +34,8 @@ enum {
     REFUSED_MS = 2500,     /* Of attempts that fail, */
     FOLLOW_MS = 6000,      /* or for one that takes its time: then the plan is given up. */
     LOST_MS = 2000,        /* Of no answer from the server. */
-    PROBE_MS = 100,        /* A probe that ended so long after something began after it, too. */
+    YOUNG_MS = 100,        /* How much older than a probe period what was read of the master may be. */
+    CLOCKS_MS = 100,       /* Between the clocks of two managers. */
     BACKOFF_MS = 15000,    /* After the first failure; then it doubles, */
     BACKOFF_DOUBLINGS = 5, /* up to this often: 8 min. */
     AGAIN_MS = 5000,       /* Between two that succeeded. */
@@ -66,7 +67,7 @@ static bool is_master_open(const struct work *w)
     if (row != DIAGNOSIS_OK && row != DIAGNOSIS_BLOCKED && row != DIAGNOSIS_PAUSED) return false;
     if (reign == NULL || !is_ours(w, master)) return false;
     const struct view_facts *f = facts_of(w, master);
-    int64_t young_ms = (int64_t)w->cluster->probe_ms + PROBE_MS;
+    int64_t young_ms = (int64_t)w->cluster->probe_ms + YOUNG_MS;
     /* Another incarnation was opened by hand, or its clock was set: it has all that it ever had when it is durable. */
     bool has_all = f->started_s == reign->started_s[master] || f->durable;
     return !f->read_only && sight_self(w->in->view, master)->age_ms <= young_ms && has_all;
@@ -202,7 +203,7 @@ static bool backs_off(const struct work *w, uint8_t server)
 static bool is_seen_anew(const struct work *w, uint8_t server)
 {
     int64_t ended_ms = work_ended_ms(w);
-    return ended_ms < 0 || sight_self(w->in->view, server)->age_ms + PROBE_MS <= ended_ms;
+    return ended_ms < 0 || sight_is_after(sight_self(w->in->view, server), ended_ms - CLOCKS_MS);
 }
 
 static bool is_due(const struct work *w, uint8_t server)
@@ -330,7 +331,7 @@ static bool end_step(struct work *w)
     if (!work_is_done(w, server, VERB_FOLLOW)) return false;
     fsm_set others = reign != NULL && w->plan->acker != server ? reign->ackers & ~FSM_BIT(server) : 0;
     bool is_to_leave = others != 0 && fsm_set_count(others) >= reign->k;
-    int64_t since_ms = work_outcome(w, server, VERB_FOLLOW)->age_ms - PROBE_MS;
+    int64_t since_ms = work_outcome(w, server, VERB_FOLLOW)->age_ms;
     bool has_left = is_to_leave && proof_has_caught_up(w, w->plan->to, others, since_ms);
     if (is_to_leave && !has_left && !w->update->diagnosis.acts && work_step_ms(w) < FOLLOW_MS) {
         WORK_WHY(w, "%s follows; it leaves the ackers when the others have caught up", work_name(w, server));

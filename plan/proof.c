@@ -50,7 +50,7 @@ static const struct view_observation *reading(const struct work *w, uint8_t m, u
 
 static const struct view_observation *best_reading(const struct work *w, uint8_t server)
 {
-    const struct view_observation *best = sight_best(w->cluster, w->in->view, server);
+    const struct view_observation *best = sight_asked_last(w->cluster, w->in->view, server);
     return best != NULL && is_ours(w, server, &best->facts) ? best : NULL;
 }
 
@@ -87,8 +87,8 @@ static bool read_twice(const struct work *w, uint8_t master, unsigned ackers_n, 
         const struct view_observation *o = reading(w, m, master);
         if (o == NULL) continue;
         if (proof_source_problem(&o->facts) != NULL || o->facts.source_clients != ackers_n) return false;
-        if (out[0] == NULL || o->age_ms > out[0]->age_ms) out[0] = o;
-        if (out[1] == NULL || o->age_ms < out[1]->age_ms) out[1] = o;
+        if (out[0] == NULL || sight_asked_ms(o) > sight_asked_ms(out[0])) out[0] = o;
+        if (out[1] == NULL || sight_asked_ms(o) < sight_asked_ms(out[1])) out[1] = o;
     }
     /* One manager alone has one reading: its own status then stands for the second one. */
     if (out[0] == NULL || (out[0] == out[1] && w->in->view->managers_n > 1)) return false;
@@ -112,8 +112,8 @@ bool proof_find(const struct work *w, uint8_t master, fsm_set ackers, struct pro
     for (uint8_t i = 0; i < w->cluster->servers_n; i++) {
         if (!fsm_set_has(ackers, i)) continue;
         const struct view_observation *o = best_reading(w, i);
-        if (o == NULL || o->age_ms > m[0]->age_ms) return false;
-        if (w->in->view->managers_n > 1 && m[1]->age_ms > o->age_ms) return false;
+        if (o == NULL || sight_asked_ms(o) > sight_asked_ms(m[0])) return false;
+        if (w->in->view->managers_n > 1 && sight_asked_ms(m[1]) > sight_asked_ms(o)) return false;
         if (!o->facts.replica_enabled || !o->facts.replica_on) return false;
         if (!has_received(w, master, &o->facts, proof->since)) return false;
         proof->started_s[i] = o->facts.started_s;
@@ -123,8 +123,9 @@ bool proof_find(const struct work *w, uint8_t master, fsm_set ackers, struct pro
 
 bool proof_has_caught_up(const struct work *w, uint8_t master, fsm_set ackers, int64_t within_ms)
 {
-    const struct view_observation *m = best_reading(w, master);
-    if (m == NULL || m->age_ms >= within_ms) return false;
+    /* The leader's own: how old another manager's reading is, the leader knows only about. */
+    const struct view_observation *m = reading(w, w->in->view->self, master);
+    if (m == NULL || !sight_is_after(m, within_ms)) return false;
     for (uint8_t i = 0; i < w->cluster->servers_n; i++) {
         if (!fsm_set_has(ackers, i)) continue;
         const struct view_observation *o = best_reading(w, i);
@@ -187,7 +188,7 @@ static const char *agreed_trouble(const struct work *w, const struct fsm_reign *
         const struct view_observation *o = reading(w, m, server);
         if (o == NULL) continue;
         n += trouble(w, reign, server, &o->facts) != NULL;
-        if (newest == NULL || o->age_ms < newest->age_ms) newest = o;
+        if (newest == NULL || sight_asked_ms(o) < sight_asked_ms(newest)) newest = o;
     }
     if (newest == NULL || n < (managers_n < WITNESSES_N ? managers_n : WITNESSES_N)) return NULL;
     return trouble(w, reign, server, &newest->facts);
@@ -206,8 +207,10 @@ static struct fsm_cmd_reign_proof *propose_proof(struct work *w, bool is_lossles
 static bool is_settling(const struct work *w, const char *event_kind)
 {
     int64_t plan_ms = work_ended_ms(w), event_ms = work_event_ms(w, event_kind);
-    int64_t fresh_ms = sight_fresh_ms(w->cluster);
-    return (plan_ms >= 0 && plan_ms <= fresh_ms) || (event_ms >= 0 && event_ms <= fresh_ms);
+    bool is_plan_newer = event_ms < 0 || (plan_ms >= 0 && plan_ms < event_ms);
+    int64_t since_ms = is_plan_newer ? plan_ms : event_ms;
+    if (since_ms < 0) return false;
+    return since_ms <= sight_fresh_ms(w->cluster) || sight_has_older(w->cluster, w->in->view, since_ms);
 }
 
 bool proof_withdraw(struct work *w)

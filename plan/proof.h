@@ -20,12 +20,12 @@ const char *proof_stranger(const struct work *w, uint8_t master, fsm_set ackers)
 
 /* Finds a position g of 'master' such that all 'ackers' have received g, and nobody else was attached and no commit
  * went by unacknowledged while that was read (A7): the managers' oldest recent reading of the master names g, then the
- * ackers were read, then the master again, in the same incarnations. Returns false when these observations do not show
+ * ackers were asked, then the master again, in the same incarnations. Returns false when these observations do not show
  * it. */
 bool proof_find(const struct work *w, uint8_t master, fsm_set ackers, struct proof *proof);
 
-/* True when all 'ackers' have received what 'master' had committed at a reading that is younger than 'within_ms' and
- * older than the readings of the ackers. */
+/* True when all 'ackers' have received what 'master' had committed when this leader read it, later than 'within_ms'
+ * ago. */
 bool proof_has_caught_up(const struct work *w, uint8_t master, fsm_set ackers, int64_t within_ms);
 
 /* Withdraws the proof of the current reign when what it rests on has changed: proposes, and returns true. */

@@ -15,7 +15,6 @@
 
 enum {
     WAIT_MS = 5000, /* For evidence, of either kind. */
-    PROBE_MS = 100, /* A probe that ended so long after something began after it, too. */
 };
 
 /* A verb of this plan has had an effect there: the first one is that it stores the plan's token. */
@@ -35,15 +34,15 @@ static bool is_young(const struct work *w, uint8_t server, const struct view_obs
 {
     const struct verb_outcome *asked = &w->in->outcomes[server];
     bool is_asked = asked->kind != VERB_none && asked->token == w->plan->token;
-    if (!sight_ok(w->cluster, o) || o->age_ms + PROBE_MS > work_step_ms(w)) return false;
+    if (!sight_ok(w->cluster, o) || !sight_is_after(o, work_step_ms(w))) return false;
     if (!text_equal(o->facts.identity, w->cluster->servers[server].identity)) return false;
-    return !is_asked || (asked->state != VERB_STATE_RUNNING && o->age_ms + PROBE_MS <= asked->age_ms);
+    return !is_asked || (asked->state != VERB_STATE_RUNNING && sight_is_after(o, asked->age_ms));
 }
 
 /* The youngest sight of a server that tells what became of this plan's verbs there; NULL: there is none. */
 static const struct view_observation *young_sight(const struct work *w, uint8_t server)
 {
-    const struct view_observation *o = sight_best(w->cluster, w->in->view, server);
+    const struct view_observation *o = sight_asked_last(w->cluster, w->in->view, server);
     return o != NULL && is_young(w, server, o) ? o : NULL;
 }
 

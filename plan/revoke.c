@@ -71,7 +71,7 @@ static bool is_to_close(const struct work *w, uint8_t server)
         return work_outcome(w, server, VERB_CLOSE) != NULL;
     }
     bool is_older = revoked != NULL &&
-                    (revoked->state == VERB_STATE_RUNNING || seen->age_ms >= revoked->age_ms);
+                    (revoked->state == VERB_STATE_RUNNING || !sight_is_after(seen, revoked->age_ms));
     if (seen->facts.read_only || is_older) return false;
     MARK(revoke_closes_promoted);
     return true;
@@ -125,7 +125,7 @@ static bool find_own(const struct work *w, struct revoke *r, uint8_t server, con
     if (!choose_was_promoted(w, server)) return true;
     if (!sight_reached(w->cluster, w->in->view, server) || !is_ours(w, server)) return false;
     MARK(revoke_reads_promoted);
-    if (seen->age_ms >= o->age_ms) return false;
+    if (!sight_is_after(seen, o->age_ms)) return false;
     return position_add(w->cluster->flavour, f->received, seen->facts.binlog) &&
            position_add(w->cluster->flavour, f->executed, seen->facts.binlog);
 }
@@ -147,7 +147,7 @@ static bool is_quiet(const struct work *w, uint8_t server, const struct verb_out
 {
     const struct view_observation *o = sight_self(w->in->view, server);
     if (!sight_reached(w->cluster, w->in->view, server) || !is_ours(w, server)) return false;
-    if (o->age_ms >= closed->age_ms || o->facts.started_s != closed->started_s) return false;
+    if (!sight_is_after(o, closed->age_ms) || o->facts.started_s != closed->started_s) return false;
     if (o->facts.replica_enabled) return false;
     for (uint8_t c = 0; c < o->facts.channels_n && c < VIEW_CHANNELS_MAX; c++) {
         if (o->facts.channels[c].io != VIEW_IO_NO) return false;

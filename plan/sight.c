@@ -33,6 +33,16 @@ bool sight_fails(const struct fsm_cluster *cluster, const struct view_observatio
     return is_fresh(cluster, o) && !view_outcome_is_alive(o->outcome);
 }
 
+int64_t sight_asked_ms(const struct view_observation *o)
+{
+    return o->age_ms < 0 ? INT64_MAX : o->age_ms + o->took_ms;
+}
+
+bool sight_is_after(const struct view_observation *o, int64_t since_ms)
+{
+    return sight_asked_ms(o) < since_ms;
+}
+
 bool sight_heard(const struct view *view, uint8_t manager)
 {
     return manager < view->managers_n && (manager == view->self || view->managers[manager].heard);
@@ -48,15 +58,45 @@ bool sight_reached(const struct fsm_cluster *cluster, const struct view *view, u
     return server < cluster->servers_n && sight_ok(cluster, sight_self(view, server));
 }
 
-const struct view_observation *sight_best(const struct fsm_cluster *cluster, const struct view *view, uint8_t server)
+typedef int64_t time_fn(const struct view_observation *o);
+
+static int64_t answered_ms(const struct view_observation *o)
+{
+    return o->age_ms;
+}
+
+static const struct view_observation *last(const struct fsm_cluster *cluster, const struct view *view, uint8_t server,
+                                           time_fn *ago_ms)
 {
     const struct view_observation *best = NULL;
     for (uint8_t m = 0; m < view->managers_n; m++) {
         const struct view_observation *o = &view->managers[m].servers[server];
         if (!sight_heard(view, m) || !sight_ok(cluster, o)) continue;
-        if (best == NULL || o->age_ms < best->age_ms) best = o;
+        if (best == NULL || ago_ms(o) < ago_ms(best)) best = o;
     }
     return best;
+}
+
+const struct view_observation *sight_best(const struct fsm_cluster *cluster, const struct view *view, uint8_t server)
+{
+    return last(cluster, view, server, answered_ms);
+}
+
+const struct view_observation *sight_asked_last(const struct fsm_cluster *cluster, const struct view *view,
+                                                uint8_t server)
+{
+    return last(cluster, view, server, sight_asked_ms);
+}
+
+bool sight_has_older(const struct fsm_cluster *cluster, const struct view *view, int64_t since_ms)
+{
+    for (uint8_t m = 0; m < view->managers_n; m++) {
+        for (uint8_t i = 0; i < cluster->servers_n; i++) {
+            const struct view_observation *o = &view->managers[m].servers[i];
+            if (sight_heard(view, m) && sight_ok(cluster, o) && !sight_is_after(o, since_ms)) return true;
+        }
+    }
+    return false;
 }
 
 bool sight_failed_within(const struct fsm_cluster *cluster, const struct view *view, uint8_t server, int64_t within_ms)

@@ -15,6 +15,15 @@ int64_t sight_fresh_ms(const struct fsm_cluster *cluster);
 bool sight_ok(const struct fsm_cluster *cluster, const struct view_observation *o);
 bool sight_fails(const struct fsm_cluster *cluster, const struct view_observation *o);
 
+/* How long ago the question of the newest attempt was sent; INT64_MAX: never. The server answered it at some moment
+ * between then and age_ms ago, so age_ms tells that something is recent, and this that it is not too old. */
+int64_t sight_asked_ms(const struct view_observation *o);
+/* What 'o' tells was read after what happened 'since_ms' ago (a verb ended, a step began): it was asked later than
+ * that. In the same millisecond is not after it. */
+bool sight_is_after(const struct view_observation *o, int64_t since_ms);
+/* Some recent answer of a server of 'cluster' may have been read before what happened 'since_ms' ago. */
+bool sight_has_older(const struct fsm_cluster *cluster, const struct view *view, int64_t since_ms);
+
 /* True for the leader itself and for every manager whose observations are valid. */
 bool sight_heard(const struct view *view, uint8_t manager);
 
@@ -23,8 +32,11 @@ const struct view_observation *sight_self(const struct view *view, uint8_t serve
 /* True when the leader's newest attempt at 'server' brought facts. */
 bool sight_reached(const struct fsm_cluster *cluster, const struct view *view, uint8_t server);
 
-/* The newest observation with facts that any heard manager has of 'server', or NULL when none is recent. */
+/* The newest observation with facts that any heard manager has of 'server', or NULL when none is recent: the one that
+ * was answered last; or the one that was asked last, of which most is known to have been read after. */
 const struct view_observation *sight_best(const struct fsm_cluster *cluster, const struct view *view, uint8_t server);
+const struct view_observation *sight_asked_last(const struct fsm_cluster *cluster, const struct view *view,
+                                                uint8_t server);
 
 /* True when a heard manager failed to reach 'server' within the last 'within_ms'. */
 bool sight_failed_within(const struct fsm_cluster *cluster, const struct view *view, uint8_t server, int64_t within_ms);

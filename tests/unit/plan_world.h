@@ -228,6 +228,7 @@ static inline void world_observe(struct world *w, uint8_t m, uint8_t i)
     /* The leader sees newer things than the others, and masters before their replicas were looked at again. */
     int64_t age = m == w->view->self ? 3 : 6 + 3 * m;
     bool is_late = s->frozen && since < 500;
+    o->took_ms = m == w->view->self ? 2 : 102; /* As manager/observe_view.c counts what is told. */
     if (s->cut[m]) {
         world_fail(o, VIEW_TIMED_OUT, w->now - s->cut_at[m], 2);
     } else if (!s->alive) {

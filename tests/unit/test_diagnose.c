@@ -432,6 +432,8 @@ static void test_newer_answer_contradicts(void **state)
     world_observe(w, M3, DB1);
     seen(M3, DB1)->age_ms = 1;
     assert_row(WAITING);
+    seen(M3, DB1)->age_ms = 25; /* At the very moment of the refusal that made a majority. */
+    assert_row(WAITING);
     /* An answer from before the refusals contradicts nothing. */
     seen(M3, DB1)->age_ms = 300;
     assert_row(GONE);

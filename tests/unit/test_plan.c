@@ -246,6 +246,7 @@ static void look_in_order(void)
     world_look(w);
     seen(0, 0)->age_ms = 2;
     seen(0, 1)->age_ms = 5;
+    for (uint8_t m = 0; m < WORLD_MANAGERS; m++) seen(m, 0)->took_ms = seen(m, 1)->took_ms = 1;
     seen(1, 0)->age_ms = 20;
     seen(2, 0)->age_ms = 40;
 }

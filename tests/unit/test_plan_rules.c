@@ -571,9 +571,10 @@ static void test_open_is_not_seen_before_the_step(void **state)
     seen(w->view->self, DB2)->facts.read_only = false;
     seen(w->view->self, DB2)->age_ms = 300;
     assert_false(step_once()->propose);
-    seen(w->view->self, DB2)->age_ms = 150; /* Ended in the step, but may have begun before it. */
+    seen(w->view->self, DB2)->age_ms = 150; /* Ended in the step, but was asked before it. */
+    seen(w->view->self, DB2)->took_ms = 60;
     assert_false(step_once()->propose);
-    seen(w->view->self, DB2)->age_ms = 50;
+    seen(w->view->self, DB2)->took_ms = 2;
     assert_true(step_once()->propose);
     world_look(w);
 }
@@ -648,7 +649,10 @@ static void look_in_order(void)
 {
     world_look(w);
     seen(0, DB1)->age_ms = 2;
-    for (uint8_t m = 0; m < WORLD_MANAGERS; m++) seen(m, DB2)->age_ms = 5;
+    for (uint8_t m = 0; m < WORLD_MANAGERS; m++) {
+        seen(m, DB2)->age_ms = 5;
+        seen(m, DB1)->took_ms = seen(m, DB2)->took_ms = 1;
+    }
     seen(1, DB1)->age_ms = 20;
     seen(2, DB1)->age_ms = 40;
 }
