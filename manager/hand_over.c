@@ -2,6 +2,7 @@
 #include "manager/hand_over.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "lib/clock.h"
 #include "lib/log.h"
@@ -10,7 +11,8 @@
 struct hand_over {
     struct consensus *consensus;
     struct observe *observe;
-    struct mono not_before;
+    uint64_t term;
+    struct mono not_before, led_since;
     struct mono due_since[FSM_CLUSTERS_MAX]; /* Another one would better begin its plan, or carry it on. */
     bool busy;
 };
@@ -64,7 +66,16 @@ static bool is_due(struct hand_over *h, uint8_t cluster, uint8_t to, bool is_urg
     if (to == HAND_OVER_NONE) return false;
     int64_t wait_ms = is_urgent ? 0 : HAND_OVER_DUE_MS;
     if (hurts_another(h, cluster, to)) wait_ms = HAND_OVER_TURN_MS;
-    return mono_since_ms(now, *since) >= wait_ms;
+    bool has_led = is_urgent || mono_since_ms(now, h->led_since) >= HAND_OVER_LED_MS;
+    return has_led && mono_since_ms(now, *since) >= wait_ms;
+}
+
+static void follow_term(struct hand_over *h, uint64_t term)
+{
+    if (term == h->term) return;
+    h->term = term;
+    h->led_since = clock_mono();
+    memset(h->due_since, 0, sizeof h->due_since);
 }
 
 void hand_over_run(struct hand_over *hand_over)
@@ -73,6 +84,7 @@ void hand_over_run(struct hand_over *hand_over)
     const struct fsm_state *state = consensus_state(h->consensus);
     uint64_t term;
     if (h->busy || mono_before(clock_mono(), h->not_before) || !consensus_is_established(h->consensus, &term)) return;
+    follow_term(h, term);
     for (uint8_t c = 0; c < FSM_CLUSTERS_MAX && !h->busy; c++) {
         const struct view *view = state->clusters[c].used ? observe_view(h->observe, c) : NULL;
         bool is_urgent = false;

@@ -14,6 +14,7 @@
 enum {
     HAND_OVER_PAUSE_MS = 10000,
     HAND_OVER_DUE_MS = 2000, /* For so long another manager must be better placed, where this one can go on. */
+    HAND_OVER_LED_MS = 6000, /* For so long who came to lead tries first what it can do itself. */
     HAND_OVER_TURN_MS = 15000, /* For so long the plan of another cluster, which would wait there, goes first. */
 };
 

@@ -279,7 +279,8 @@ static bool could_go_on(const struct check_site *cs, const struct fsm_cluster *c
     for (uint8_t i = 0; i < c->servers_n; i++) {
         const struct mysqld *m = cs->site->servers[i];
         bool is_other = i != c->master && c->servers[i].state == SERVER_MEMBER && is_up(cs, i) && !mysqld_is_open(m);
-        if (is_other && mysqld_can_follow(m, cs->site->servers[c->master])) is_enough = true;
+        bool counts = is_other && !fsm_set_has(fsm_unfenced_ackers(c, NULL, 0), i);
+        if (counts && mysqld_can_follow(m, cs->site->servers[c->master])) is_enough = true;
     }
     return is_enough;
 }
@@ -307,10 +308,14 @@ static bool has_target(const struct check_site *cs, const struct fsm_cluster *c,
 /* Enough of them can be promoted, and acknowledge, with what 'holder' has. */
 static bool could_go_on_from(const struct check_site *cs, const struct fsm_cluster *c, uint8_t holder)
 {
-    unsigned fit_n = 0;
-    for (uint8_t i = 0; i < c->servers_n; i++)
-        fit_n += is_fit(cs, c, i) && mysqld_can_follow(cs->site->servers[i], cs->site->servers[holder]);
-    return fit_n > 1 || (fit_n == 1 && c->durability != DURABILITY_LOSSLESS);
+    fsm_set unfenced = fsm_unfenced_ackers(c, NULL, 0); /* They acknowledge for nobody else. */
+    unsigned fit_n = 0, ackers_n = 0;
+    for (uint8_t i = 0; i < c->servers_n; i++) {
+        if (!is_fit(cs, c, i) || !mysqld_can_follow(cs->site->servers[i], cs->site->servers[holder])) continue;
+        fit_n++;
+        ackers_n += !fsm_set_has(unfenced, i);
+    }
+    return (fit_n > 1 && ackers_n > 0) || (fit_n > 0 && c->durability != DURABILITY_LOSSLESS);
 }
 
 /* Read-only in the incarnation in which it was opened: by somebody, who will open it again (DESIGN §8, "closed"). An
