@@ -192,6 +192,18 @@ static void apply_step(struct work *w)
     }
 }
 
+/* The candidate's receiver still tries to reach the holder: PROMOTE would refuse it, for who receives is not revoked. */
+static bool has_hung_up(struct work *w)
+{
+    uint8_t to = w->plan->to;
+    (void)work_ask(w, to, VERB_REVOKE);
+    const struct verb_outcome *o = work_outcome(w, to, VERB_REVOKE);
+    /* It never connected, so its received position is gone; what it had received is executed (APPLY). */
+    if (o != NULL && (o->state == VERB_STATE_DONE || o->forgotten)) return true;
+    wait_for(w, to, VERB_REVOKE);
+    return false;
+}
+
 static void leave_holder(struct work *w)
 {
     uint8_t holder = w->plan->holder;
@@ -202,6 +214,7 @@ static void leave_holder(struct work *w)
                   work_name(w, holder), error_of(w, w->plan->to, VERB_CATCH_UP));
         return;
     }
+    if (!has_hung_up(w)) return;
     struct fsm_cmd_plan_step *step = work_advance(w, STEP_PROMOTE);
     MARK(holder_left_behind);
     step->set_aside = FSM_BIT(holder);
@@ -228,24 +241,33 @@ static void fail_past(struct work *w)
               work_name(w, w->plan->from), to);
 }
 
+/* For long it could not be reached, by the leader or by the candidate. */
+static bool is_holder_lost(const struct work *w)
+{
+    return is_lost(w, w->plan->holder, LOST_MS) || work_step_ms(w) >= WORK_GIVE_UP_MS;
+}
+
 static void catch_up_step(struct work *w)
 {
     uint8_t to = w->plan->to;
-    struct verb *v = work_ask(w, to, VERB_CATCH_UP);
-    work_source(w, v, w->plan->holder);
-    work_target(v, w->plan->target);
     if (work_is_done(w, to, VERB_CATCH_UP)) {
         MARK(caught_up_from_holder);
         (void)work_advance(w, STEP_PROMOTE);
-    } else if (is_past(w, to, VERB_CATCH_UP)) {
-        fail_past(w);
-    } else if (is_lost(w, to, LOST_MS)) {
-        (void)fail_if_stuck(w, VERB_CATCH_UP);
-    } else if (is_lost(w, w->plan->holder, LOST_MS) || work_step_ms(w) >= WORK_GIVE_UP_MS) {
-        leave_holder(w);
-    } else {
-        wait_for(w, to, VERB_CATCH_UP);
+        return;
     }
+    if (is_past(w, to, VERB_CATCH_UP)) {
+        fail_past(w);
+        return;
+    }
+    if (is_holder_lost(w) && !is_lost(w, to, LOST_MS)) {
+        leave_holder(w);
+        return;
+    }
+    struct verb *v = work_ask(w, to, VERB_CATCH_UP);
+    work_source(w, v, w->plan->holder);
+    work_target(v, w->plan->target);
+    if (is_lost(w, to, LOST_MS)) (void)fail_if_stuck(w, VERB_CATCH_UP);
+    else wait_for(w, to, VERB_CATCH_UP);
 }
 
 static bool needs_acker(const struct work *w)

@@ -210,6 +210,17 @@ static void a_lost_holder_is_left_only_when_it_may_be(void **state)
     for (uint8_t m = 0; m < 3; m++) h->view.managers[m].servers[DB4].failing_ms = LATE_MS;
     assert_stays();
     step_ms = LATE_MS;
+    /* First its receiver, which still tries to reach the holder, is stopped: PROMOTE would refuse. */
+    (void)says(DB2, VERB_CATCH_UP, VERB_STATE_FAILED, 10);
+    assert_int_equal(kind_asked(DB2), VERB_REVOKE);
+    assert_stays();
+    (void)says(DB2, VERB_REVOKE, VERB_STATE_RUNNING, 10);
+    assert_stays();
+    (void)says(DB2, VERB_REVOKE, VERB_STATE_FAILED, 10);
+    assert_stays();
+    says(DB2, VERB_REVOKE, VERB_STATE_FAILED, 10)->forgotten = true; /* It never connected to the holder. */
+    (void)assert_goes_on(STEP_PROMOTE);
+    (void)says(DB2, VERB_REVOKE, VERB_STATE_DONE, 10);
     const struct fsm_cmd_plan_step *s = assert_goes_on(STEP_PROMOTE);
     assert_int_equal(s->set_aside, FSM_BIT(DB4));
     assert_string_not_equal(s->reason, "");
