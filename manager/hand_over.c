@@ -11,18 +11,24 @@
 struct hand_over {
     struct consensus *consensus;
     struct observe *observe;
+    struct driver *driver;
     uint64_t term;
     struct mono not_before, led_since;
     struct mono due_since[FSM_CLUSTERS_MAX]; /* Another one would better begin its plan, or carry it on. */
     bool busy;
+    struct mono asked_at[FSM_CLUSTERS_MAX]; /* When it was looked at who would begin, */
+    uint8_t would[FSM_CLUSTERS_MAX];        /* and who. */
+    struct view scratch;
+    struct plan_update update;
 };
 
-struct hand_over *hand_over_new(struct consensus *consensus, struct observe *observe)
+struct hand_over *hand_over_new(struct consensus *consensus, struct observe *observe, struct driver *driver)
 {
     struct hand_over *h = calloc(1, sizeof *h);
     if (!h) return NULL;
     h->consensus = consensus;
     h->observe = observe;
+    h->driver = driver;
     h->not_before = clock_mono();
     return h;
 }
@@ -76,6 +82,30 @@ static void follow_term(struct hand_over *h, uint64_t term)
     h->term = term;
     h->led_since = clock_mono();
     memset(h->due_since, 0, sizeof h->due_since);
+    memset(h->asked_at, 0, sizeof h->asked_at);
+}
+
+/* Each look costs as much as a round of every manager, and what it looks for should last. */
+static uint8_t who_would_begin(struct hand_over *h, uint8_t cluster)
+{
+    struct mono now = clock_mono();
+    struct plan_input input;
+    if (mono_is_set(h->asked_at[cluster]) && mono_since_ms(now, h->asked_at[cluster]) < HAND_OVER_LOOK_MS)
+        return h->would[cluster];
+    h->asked_at[cluster] = now;
+    bool has_input = driver_input(h->driver, cluster, &input);
+    h->would[cluster] = has_input ? plan_hand_over_to_begin(&input, &h->scratch, &h->update) : HAND_OVER_NONE;
+    return h->would[cluster];
+}
+
+static uint8_t better_leader(struct hand_over *h, uint8_t cluster, bool *is_urgent)
+{
+    const struct fsm_state *state = consensus_state(h->consensus);
+    const struct view *view = state->clusters[cluster].used ? observe_view(h->observe, cluster) : NULL;
+    if (!view) return HAND_OVER_NONE;
+    uint8_t to = plan_hand_over(state, cluster, view, is_urgent);
+    if (to == HAND_OVER_NONE && state->clusters[cluster].plan == 0) to = who_would_begin(h, cluster);
+    return to < view->managers_n ? to : HAND_OVER_NONE;
 }
 
 void hand_over_run(struct hand_over *hand_over)
@@ -86,10 +116,10 @@ void hand_over_run(struct hand_over *hand_over)
     if (h->busy || mono_before(clock_mono(), h->not_before) || !consensus_is_established(h->consensus, &term)) return;
     follow_term(h, term);
     for (uint8_t c = 0; c < FSM_CLUSTERS_MAX && !h->busy; c++) {
-        const struct view *view = state->clusters[c].used ? observe_view(h->observe, c) : NULL;
         bool is_urgent = false;
-        uint8_t to = view ? plan_hand_over(state, c, view, &is_urgent) : HAND_OVER_NONE;
+        uint8_t to = better_leader(h, c, &is_urgent);
         if (!is_due(h, c, to, is_urgent)) continue;
+        const struct view *view = observe_view(h->observe, c);
         hand_over_to(h, &state->clusters[c], &view->managers[to]);
     }
 }

@@ -224,7 +224,7 @@ static int start_modules(struct shell *s, struct err *e)
     s->execute = execute_new(&s->ports, shell_changed, s);
     if (s->observe && s->execute) s->driver = driver_new(&s->ports, s->observe, s->execute);
     s->clients = clients_new(s->consensus, &clients_hooks);
-    s->hand_over = hand_over_new(s->consensus, s->observe);
+    s->hand_over = hand_over_new(s->consensus, s->observe, s->driver);
     s->members = members_new(s->consensus, s->config->election_ms);
     s->upgrade = upgrade_new(&s->ports);
     if (s->sessions && s->peers && s->driver && s->clients && s->hand_over && s->members && s->upgrade) return 0;

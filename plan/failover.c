@@ -192,7 +192,7 @@ static void apply_step(struct work *w)
     }
 }
 
-/* The candidate's receiver still tries to reach the holder: PROMOTE would refuse it, for who receives is not revoked. */
+/* The candidate's receiver still tries to reach the holder: PROMOTE would refuse, for who receives is not revoked. */
 static bool has_hung_up(struct work *w)
 {
     uint8_t to = w->plan->to;

@@ -107,6 +107,33 @@ static uint8_t hand_over_to_begin(const struct fsm_cluster *cluster, const struc
     return HAND_OVER_NONE;
 }
 
+/* As another manager sees it, were it the leader. */
+static bool would_begin(const struct plan_input *in, uint8_t manager, struct view *scratch, struct plan_update *update)
+{
+    struct plan_input as = *in;
+    *scratch = *in->view;
+    scratch->managers[scratch->self].heard = true;
+    scratch->self = manager;
+    as.view = scratch;
+    plan_step(&as, update);
+    return update->propose && update->command.kind == CMD_PLAN_BEGIN &&
+           update->command.u.plan_begin.kind == PLAN_FAILOVER;
+}
+
+uint8_t plan_hand_over_to_begin(const struct plan_input *in, struct view *scratch, struct plan_update *update)
+{
+    const struct fsm_cluster *c = &in->state->clusters[in->cluster];
+    if (c->paused || c->epoch == 0 || c->plan != 0 || !has_lost(c, in->view, ~(fsm_set)0)) return HAND_OVER_NONE;
+    plan_step(in, update);
+    if (update->propose || (!update->diagnosis.acts && !has_successor(c))) return HAND_OVER_NONE;
+    for (uint8_t m = 0; m < in->view->managers_n; m++) {
+        if (m == in->view->self || !sight_heard(in->view, m) || !would_begin(in, m, scratch, update)) continue;
+        MARK(hand_over_who_would_begin);
+        return m;
+    }
+    return HAND_OVER_NONE;
+}
+
 bool plan_hand_over_hurts(const struct fsm_state *state, uint8_t cluster, const struct view *view, uint8_t to)
 {
     const struct fsm_cluster *c = &state->clusters[cluster];

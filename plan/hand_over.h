@@ -6,6 +6,7 @@
 #define REGENT_PLAN_HAND_OVER_H
 
 #include "fsm/state.h"
+#include "plan/plan.h"
 #include "plan/view.h"
 
 #define HAND_OVER_NONE ((uint8_t)0xff)
@@ -22,5 +23,11 @@ bool plan_hand_over_hurts(const struct fsm_state *state, uint8_t cluster, const 
  *   master), and may be under way to its commit: a voter that reaches more of the servers that it would begin with.
  * Both reach all that this manager reaches of them, so that no two hand over to each other for ever. */
 uint8_t plan_hand_over(const struct fsm_state *state, uint8_t cluster, const struct view *view, bool *is_urgent);
+
+/* The place of a voter that would begin a failover of the cluster, by what it sees of the servers, where this manager
+ * cannot: each of the two may reach a server that the other one does not. HAND_OVER_NONE: there is none, or this one
+ * begins itself. For a while before it is acted upon, as above. Both others are room to work in: their content is
+ * undefined before and after. */
+uint8_t plan_hand_over_to_begin(const struct plan_input *in, struct view *scratch, struct plan_update *update);
 
 #endif

@@ -395,7 +395,7 @@ static bool start_modules(struct manager *m)
     m->observe = observe_new(&m->ports, on_changed, m);
     m->execute = execute_new(&m->ports, on_changed, m);
     m->driver = driver_new(&m->ports, m->observe, m->execute);
-    m->hand_over = hand_over_new(m->consensus, m->observe);
+    m->hand_over = hand_over_new(m->consensus, m->observe, m->driver);
     MUST(m->sessions && m->observe && m->execute && m->driver && m->hand_over);
     return true;
 }

@@ -212,6 +212,40 @@ static void who_sees_the_master_judges_it(void **state)
     free(h);
 }
 
+static uint8_t who_would_begin(struct handmade *h)
+{
+    static struct view scratch;
+    static struct plan_update update;
+    struct plan_input in = {.state = &h->state, .view = &h->view, .outcomes = h->outcomes, .may_act = true,
+                            .led_ms = 60000, .wall = {HANDMADE_TIME}};
+    return plan_hand_over_to_begin(&in, &scratch, &update);
+}
+
+/* This leader reaches a replica that nobody else does, and not the closed master; others could begin. */
+static void who_could_begin_is_better(void **state)
+{
+    struct handmade *h = closed();
+    uint8_t self = h->view.self, other = self == 0 ? 1 : 0;
+    (void)state;
+    for (uint8_t m = 0; m < h->view.managers_n; m++)
+        if (m != self) lose(h, m, 3, 5000);
+    assert_int_equal(who_would_begin(h), HAND_OVER_NONE); /* It begins itself. */
+    for (uint8_t i = 0; i < 3; i++) lose(h, self, i, 5000);
+    h->state.clusters[0].servers[3].maintenance = true;
+    assert_int_equal(target(h), HAND_OVER_NONE);
+    assert_int_equal(who_would_begin(h), other);
+    assert_int_equal(h->view.self, self);
+    h->view.managers[other].heard = false;
+    assert_int_not_equal(who_would_begin(h), other);
+    h->state.clusters[0].paused = true;
+    assert_int_equal(who_would_begin(h), HAND_OVER_NONE);
+    free(h);
+    h = handmade_new(); /* Nothing is due. */
+    lose(h, self, 1, 5000);
+    assert_int_equal(who_would_begin(h), HAND_OVER_NONE);
+    free(h);
+}
+
 /* An earlier failover may have opened db3, and was not finished. */
 static void an_unfinished_failover_is_due(void **state)
 {
@@ -236,6 +270,7 @@ int main(void)
         cmocka_unit_test(who_reaches_others_does_not),
         cmocka_unit_test(a_healthy_cluster_needs_nobody_else),
         cmocka_unit_test(who_sees_the_master_judges_it),
+        cmocka_unit_test(who_could_begin_is_better),
         cmocka_unit_test(an_unfinished_failover_is_due),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
