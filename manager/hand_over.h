@@ -1,10 +1,11 @@
 /* A leader that cannot reach what a plan needs, a running one or one that is due, hands over to a manager that can,
  * also in the middle of a plan; and one that cannot begin a failover to a manager that would.
  *
- * Happy path: plan_hand_over() or plan_hand_over_to_begin() names a manager, the hand-over is asked for, and the next
- * leader carries the plan on, or begins it. Failure modes: that manager does not take over (tried again after the
- * pause); it reaches the servers no more by then (the same rule applies to it); two clusters need two leaders, or a plan
- * that only this one could carry on never ends (by turns). At most once per HAND_OVER_PAUSE_MS. Loop thread only. */
+ * Happy path: plan_hand_over() or plan_hand_over_to_begin() names a manager, the hand-over is asked for, and the
+ * next leader carries the plan on, or begins it. Failure modes: that manager does not take over (tried again after
+ * the pause); it reaches the servers no more by then (the same rule applies to it); two clusters need two leaders,
+ * or a plan that only this one could carry on never ends (by turns). At most once per HAND_OVER_PAUSE_MS. Loop
+ * thread only. */
 #ifndef REGENT_MANAGER_HAND_OVER_H
 #define REGENT_MANAGER_HAND_OVER_H
 
