@@ -182,8 +182,8 @@ static void read_channels(struct fields *f, const Regent__Observation__Facts *m,
 static void read_flow(const Regent__Observation__Flow *m, struct view_facts *facts)
 {
     facts->yes_tx = m != NULL ? m->yes_tx : 0;
-    facts->stalled_ms = m != NULL ? m->stalled_ms : -1;
-    facts->acked_ms = m != NULL ? m->acked_ms : -1;
+    facts->stalled_ms = m != NULL ? read_ms(m->stalled_ms) : -1;
+    facts->acked_ms = m != NULL ? read_ms(m->acked_ms) : -1;
 }
 
 static void read_facts(struct fields *f, const Regent__Observation__Facts *m, struct view_facts *facts)

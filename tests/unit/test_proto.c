@@ -764,12 +764,17 @@ static void ages_of_observations_are_bounded(void **arg)
     o->servers[0].ok_age_ms = INT64_MIN;
     o->servers[0].alive_age_ms = INT32_MAX;
     o->servers[0].took_ms = INT64_MAX;
+    o->servers[0].facts.set = true;
+    o->servers[0].facts.acked_ms = INT64_MAX;
+    o->servers[0].facts.stalled_ms = INT64_MIN;
     assert_int_equal(proto_observation_encode(o, &data, &size), 0);
     assert_int_equal(proto_observation_decode(o, data, size, &e), 0);
     assert_int_equal(o->servers[0].age_ms, INT32_MAX);
     assert_int_equal(o->servers[0].ok_age_ms, -1);
     assert_int_equal(o->servers[0].alive_age_ms, INT32_MAX);
     assert_int_equal(o->servers[0].took_ms, INT32_MAX);
+    assert_int_equal(o->servers[0].facts.acked_ms, INT32_MAX);
+    assert_int_equal(o->servers[0].facts.stalled_ms, -1);
     free(data);
     free(o);
 }
