@@ -81,6 +81,10 @@ static void only_members_of_a_acknowledge(void **arg)
     fixture_refused(x, FSM_UNSAFE, "db3 is not an acker of epoch 1");
     begin(x, DB3, false)->acker = DB2;
     fixture_refused(x, FSM_UNSAFE, "db2 is not an acker");
+    x->state->clusters[0].reigns[0].ackers |= FSM_BIT(DB3); /* Who is in A acknowledges for nobody but itself. */
+    begin(x, DB3, false)->acker = DB2;
+    fixture_refused(x, FSM_UNSAFE, "db2 is not an acker");
+    x->state->clusters[0].reigns[0].ackers = FSM_BIT(DB2);
     begin(x, DB2, true);
     fixture_ok(x);
     assert_int_equal(fixture_plan(x)->acker, DB2);
@@ -144,6 +148,23 @@ static void a_plain_replica_may_leave_a(void **arg)
     assert_int_equal(reign->started_s[DB2], 0);
 }
 
+/* It was made to acknowledge: also when k others could, it stays. */
+static void an_acker_of_the_plan_stays_in_a(void **arg)
+{
+    struct fixture *x = *arg;
+
+    fixture_enrolled(x);
+    begin(x, DB2, true);
+    fixture_ok(x);
+    x->state->clusters[0].reigns[0].ackers |= FSM_BIT(DB3);
+    x->state->clusters[0].reigns[0].started_s[DB3] = 1003;
+    fixture_step(x, STEP_DONE)->revoked = FSM_BIT(DB2);
+    fixture_refused(x, FSM_UNSAFE, "cannot leave");
+    fixture_step(x, STEP_DONE);
+    fixture_ok(x);
+    assert_int_equal(fixture_shop(x)->reigns[0].ackers, FSM_BIT(DB2) | FSM_BIT(DB3));
+}
+
 static void invariants_know_a_follow(void **arg)
 {
     struct fixture *x = *arg;
@@ -175,6 +196,7 @@ int main(void)
         FSM_TEST(who_is_in_the_plan_is_not_quarantined),
         FSM_TEST(an_acker_of_a_reign_given_up_stays_as_it_is),
         FSM_TEST(a_plain_replica_may_leave_a),
+        FSM_TEST(an_acker_of_the_plan_stays_in_a),
         FSM_TEST(invariants_know_a_follow),
     };
 
