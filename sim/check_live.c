@@ -435,8 +435,8 @@ static void check_server_told(struct check_site *cs, const struct word *word, ui
     bool is_ok = text_equal(report_server_health(&word->report, server, &text), "ok");
     bool is_led = has_open_master(cs, c);
     bool follows = is_led && mysqld_follows(m, mysqld_node(cs->site->servers[c->master]));
-    /* Whoever follows a master outside may lose it, and find it again, between two probes. */
-    bool is_fleeting = !is_led || !is_up(cs, c->master);
+    /* Whoever is outside, or follows a master outside, may lose it, and find it again, between two probes. */
+    bool is_fleeting = !is_led || !is_up(cs, c->master) || !is_up(cs, server);
     bool is_in_place = runs(cs, server) && (server == c->master ? mysqld_is_open(m) : follows || is_fleeting);
     if (!is_ok && buffer[0] == '\0')
         world_break(cs->site->world, WORLD_LIVENESS, "L2: nothing says what is wrong with %s", name_of(cs, server));
