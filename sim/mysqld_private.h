@@ -94,7 +94,7 @@ void log_file_name(const struct log *log, char *to, size_t size);
 
 enum { LITERALS_MAX = 512, STACK_MAX = 96, LOCALS_MAX = 16, CURSORS_MAX = 4, LOOP_IDS_MAX = 512, USER_VARS_MAX = 4 };
 
-enum value_kind { VALUE_NULL, VALUE_NUMBER, VALUE_TEXT };
+enum value_kind { VALUE_NULL, VALUE_NUMBER, VALUE_UNSIGNED, VALUE_TEXT }; /* UNSIGNED: only to be shown. */
 
 struct value {
     enum value_kind kind;

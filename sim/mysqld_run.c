@@ -217,7 +217,8 @@ const char *text_of_number(struct session *s, const struct value *v)
     char digits[32];
     unsigned n = sizeof(digits);
     if (v->decimals == 0 && v->number >= 0 && v->number < (int64_t)ARRAY_LEN(small)) return small[v->number];
-    uint64_t left = v->number < 0 ? (uint64_t)0 - (uint64_t)v->number : (uint64_t)v->number;
+    bool is_negative = v->number < 0 && v->kind == VALUE_NUMBER;
+    uint64_t left = is_negative ? (uint64_t)0 - (uint64_t)v->number : (uint64_t)v->number;
     unsigned decimals = v->decimals;
     digits[--n] = '\0';
     do {
@@ -225,7 +226,7 @@ const char *text_of_number(struct session *s, const struct value *v)
         left /= 10;
         if (decimals > 0 && --decimals == 0) digits[--n] = '.';
     } while (left > 0 || decimals > 0 || digits[n] == '.');
-    if (v->number < 0) digits[--n] = '-';
+    if (is_negative) digits[--n] = '-';
     char *to = reply_text(s, sizeof(digits) - n);
     memcpy(to, &digits[n], sizeof(digits) - n);
     return to;
@@ -234,7 +235,7 @@ const char *text_of_number(struct session *s, const struct value *v)
 static const char *text_of(struct session *s, const struct value *v)
 {
     if (v->kind == VALUE_NULL) return NULL;
-    if (v->kind == VALUE_NUMBER) return text_of_number(s, v);
+    if (v->kind != VALUE_TEXT) return text_of_number(s, v);
     size_t size = strlen(v->text) + 1;
     return memcpy(reply_text(s, size), v->text, size);
 }

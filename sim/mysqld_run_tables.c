@@ -73,7 +73,8 @@ static struct value status_cell(const struct mysqld *m, uint32_t row, enum colum
     case STATUS_WAITING: return number(m->commits.waiting.first && m->commits.is_waiting);
     case STATUS_YES_TX: return number((int64_t)m->commits.yes_tx);
     case STATUS_REPLICA: return text_value(m->channel.io != IO_NO && m->channel.is_semi ? "ON" : "OFF");
-    case STATUS_UPTIME: return number(sim_wall(m->sim, m->node).us / SIM_S - m->started_wall_s);
+    case STATUS_UPTIME: /* Of a clock that was set back before the start, too: it wraps. */
+        return (struct value){VALUE_UNSIGNED, 0, sim_wall(m->sim, m->node).us / SIM_S - m->started_wall_s, NULL};
     case STATUS_N: break;
     }
     MUST_NOT_REACH();
