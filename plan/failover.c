@@ -20,6 +20,7 @@ enum {
     NO_ACKER_MS = 8000,     /* Before a reign begins without one, where that is allowed. */
     IDLE_MS = 15000,        /* Of a candidate that applies nothing, before another one is tried. */
     UNFOLLOWED_MS = 20000,  /* Of ackers that do not attach, one after the other, before another candidate is tried. */
+    OWN_MS = 1000,          /* Who has led for so long before a step has driven all of it. */
     LOST_MS = 3000,         /* Of no answer from the candidate or the holder, or of one that is of no use. */
     OPEN_MS = 30000,        /* For the candidate to open: it may be open already, so patience beats a new plan. */
     REPOINT_MS = 5000,      /* For replicas to follow. */
@@ -435,11 +436,20 @@ static bool has_other_candidate(const struct work *w)
     return false;
 }
 
+/* For how long ackers have been tried: by all leaders, as far as the wall clocks tell; who has led since before the
+ * step was begun knows it for certain, though a clock jumps. */
+static int64_t unfollowed_ms(const struct work *w)
+{
+    int64_t wall_ms = (w->in->wall.us - w->plan->step_at[STEP_PROMOTE].us) / 1000;
+    bool is_own = w->in->led_ms > w->in->step_ms + OWN_MS;
+    return is_own && w->in->step_ms < wall_ms ? w->in->step_ms : wall_ms;
+}
+
 /* A lossless cluster waits until somebody acknowledges; but nobody may ever reach this candidate, which the leader
  * reaches. The next plan tries another one (choose_candidate). */
 static bool fail_unfollowed(struct work *w)
 {
-    int64_t since_ms = (w->in->wall.us - w->plan->step_at[STEP_PROMOTE].us) / 1000;
+    int64_t since_ms = unfollowed_ms(w);
     if (!needs_acker(w) || w->plan->by_operator || since_ms < UNFOLLOWED_MS || !has_other_candidate(w)) return false;
     if (w->plan->from == w->plan->to || w->plan->step_at[STEP_PROMOTE].us == 0) return false;
     if (w->in->led_ms < 2 * ACKER_MS) return false; /* What another leader did not reach this one may (L3). */

@@ -232,6 +232,18 @@ static void a_lost_holder_is_left_only_when_it_may_be(void **state)
     assert_fails();
 }
 
+/* Nobody attaches for 20 s: by the timer of who has driven the step from its begin, whatever the wall clock says. */
+static void a_clock_that_jumps_leaves_no_candidate(void **state)
+{
+    (void)state;
+    at_step(STEP_ESTABLISH);
+    cluster->durability = DURABILITY_LOSSLESS;
+    plan->step_at[STEP_PROMOTE].us = HANDMADE_TIME - 60000000;
+    assert_stays();
+    step_ms = 20000;
+    assert_fails();
+}
+
 /* --- PROMOTE: who is listed as its acker --- */
 
 static void a_candidate_is_promoted_with_all_of_the_target(void **state)
@@ -597,6 +609,7 @@ int main(void)
         TEST(all_that_was_received_is_applied_first),
         TEST(what_the_candidate_lacks_is_fetched_from_the_holder),
         TEST(a_lost_holder_is_left_only_when_it_may_be),
+        TEST(a_clock_that_jumps_leaves_no_candidate),
         TEST(a_candidate_is_promoted_with_all_of_the_target),
         TEST(the_listed_acker_is_one_that_can_acknowledge),
         TEST(the_row_is_written_when_the_acker_is_attached),
