@@ -291,7 +291,8 @@ static void in_digest(struct peers *p, struct stream *stream, const struct frame
 static int64_t late_ms(struct peers *p, struct stream *stream, struct mono sent)
 {
     unsigned i = 0;
-    while (p->incoming[i] != stream) i++;
+    while (i < PEERS_INCOMING_MAX && p->incoming[i] != stream) i++;
+    MUST(i < PEERS_INCOMING_MAX); /* It is listed from peers_accept() to in_closed(), its last call. */
     return transit_late_ms(&p->transits[i], sent, clock_mono());
 }
 
