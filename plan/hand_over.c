@@ -94,7 +94,7 @@ static fsm_set wished(const struct fsm_cluster *cluster, const struct view *view
     return servers;
 }
 
-static uint8_t hand_over_to_begin(const struct fsm_cluster *cluster, const struct view *view)
+static uint8_t better_placed(const struct fsm_cluster *cluster, const struct view *view)
 {
     if (cluster->paused || cluster->epoch == 0 || !has_lost(cluster, view, ~(fsm_set)0)) return HAND_OVER_NONE;
     fsm_set servers = wished(cluster, view);
@@ -167,7 +167,7 @@ uint8_t plan_hand_over(const struct fsm_state *state, uint8_t cluster, const str
     const struct fsm_plan *plan = fsm_plan_find(state, c->plan);
 
     *is_urgent = false;
-    if (plan == NULL || plan->state != PLAN_STATE_RUNNING) return hand_over_to_begin(c, view);
+    if (plan == NULL || plan->state != PLAN_STATE_RUNNING) return better_placed(c, view);
     fsm_set servers = needed(c, plan), ackers = possible_ackers(c, plan);
     bool is_stuck = has_lost(c, view, servers), is_short = has_lost(c, view, ackers);
     for (uint8_t m = 0; (is_stuck || is_short) && m < view->managers_n; m++) {
