@@ -155,12 +155,17 @@ void check_live_follow(struct check_site *cs, const struct fsm_state *state, con
     cs->step_since_us = sim_now_us(sim_of(cs));
 }
 
+/* A member of the core, neither the candidate of the plan nor who is replaced. */
+static bool is_other(const struct check_site *cs, const struct fsm_cluster *c, const struct fsm_plan *plan, uint8_t i)
+{
+    return i != plan->to && i != plan->from && c->servers[i].state == SERVER_MEMBER && is_up(cs, i);
+}
+
 /* Somebody of the core could do without a candidate that is outside. */
 static bool is_spared(const struct check_site *cs, const struct fsm_cluster *c, const struct fsm_plan *plan)
 {
     for (uint8_t i = 0; i < c->servers_n; i++) {
-        bool is_other = i != plan->to && i != plan->from && c->servers[i].state == SERVER_MEMBER && is_up(cs, i);
-        if (is_other && mysqld_has_all(cs->site->servers[i], cs->site->servers[plan->to])) return true;
+        if (is_other(cs, c, plan, i) && mysqld_has_all(cs->site->servers[i], cs->site->servers[plan->to])) return true;
     }
     return false;
 }
@@ -172,8 +177,7 @@ static bool waits_for_acker(const struct check_site *cs, const struct fsm_cluste
     unsigned others_n = 0;
     if (plan->step != STEP_ESTABLISH || c->durability != DURABILITY_LOSSLESS) return false;
     for (uint8_t i = 0; i < c->servers_n; i++) {
-        bool is_other = i != plan->to && i != plan->from && c->servers[i].state == SERVER_MEMBER && is_up(cs, i);
-        others_n += is_other && mysqld_can_follow(cs->site->servers[i], cs->site->servers[plan->to]);
+        others_n += is_other(cs, c, plan, i) && mysqld_can_follow(cs->site->servers[i], cs->site->servers[plan->to]);
     }
     return is_up(cs, plan->to) ? others_n < 1 : others_n < 2 || !is_spared(cs, c, plan);
 }
@@ -278,8 +282,8 @@ static bool could_go_on(const struct check_site *cs, const struct fsm_cluster *c
     bool is_enough = c->durability != DURABILITY_LOSSLESS;
     for (uint8_t i = 0; i < c->servers_n; i++) {
         const struct mysqld *m = cs->site->servers[i];
-        bool is_other = i != c->master && c->servers[i].state == SERVER_MEMBER && is_up(cs, i) && !mysqld_is_open(m);
-        bool counts = is_other && !fsm_set_has(fsm_unfenced_ackers(c, NULL, 0), i);
+        bool is_replica = i != c->master && c->servers[i].state == SERVER_MEMBER && is_up(cs, i) && !mysqld_is_open(m);
+        bool counts = is_replica && !fsm_set_has(fsm_unfenced_ackers(c, NULL, 0), i);
         if (counts && mysqld_can_follow(m, cs->site->servers[c->master])) is_enough = true;
     }
     return is_enough;
